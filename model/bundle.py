@@ -1,0 +1,237 @@
+"""The published artefact: a directory with a manifest, one ONNX file, its report and its card (DESIGN §7).
+
+Reads, writes and verifies; does not run the network (``runtime`` does) and therefore needs no onnxruntime, so the
+gateway may name the served model too. The digest of the manifest names the model everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
+from model.image import Tensor
+from model.preprocessing import PreprocessingSpec
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+NETWORK_FILE = "model.onnx"
+GOLDEN_FILE = "golden.npz"
+REPORT_FILE = "report.json"
+CARD_FILE = "MODEL_CARD.md"
+
+_FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OperatingPoint(_Frozen):
+    """A named threshold with its evidence.
+
+    ``threshold`` is a calibrated probability; a film at or above it is flagged, so 0 flags everything.
+    ``positives`` and ``negatives`` count the films that the figures were measured on, named by ``evidence``.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_.:-]{0,31}$")
+    threshold: float = Field(ge=0.0, le=1.0)
+    evidence: str
+    positives: int = Field(ge=0)
+    negatives: int = Field(ge=0)
+    sensitivity: float | None = Field(default=None, ge=0.0, le=1.0)
+    specificity: float | None = Field(default=None, ge=0.0, le=1.0)
+    f3: float | None = Field(default=None, ge=0.0, le=1.0)
+    f3_flag_everything: float | None = Field(default=None, ge=0.0, le=1.0)
+
+
+class Manifest(_Frozen):
+    """What a bundle says of itself. Adding a field is compatible, renaming one is not.
+
+    ``files`` maps every other file of the directory to its sha256. ``golden_probabilities`` are the probabilities of
+    the tensors in ``golden.npz`` (key ``tensors``, ``(n, 1, s, s)`` uint8), computed by the exported graph.
+    """
+
+    schema_version: Literal[1]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")
+    version: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([+.-][A-Za-z0-9.-]+)?$")
+    labels: tuple[str, ...] = ()
+    preprocessing: PreprocessingSpec
+    input_name: str = "film"
+    output_name: str = "probability"
+    findings_output_name: str | None = None
+    files: dict[str, str]
+    opset: int = Field(ge=7)
+    temperature: float = Field(gt=0.0)
+    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    default_operating_point: str
+    golden_probabilities: tuple[float, ...] = Field(min_length=1)
+    golden_tolerance: float = Field(default=1e-3, gt=0.0, le=0.01)
+    training_data: str
+    licence: str
+    recipe_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    commit: str
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Manifest:
+        names = [point.name for point in self.operating_points]
+        if len(set(names)) != len(names):
+            raise ValueError("operating point names are not unique")
+        if self.default_operating_point not in names:
+            raise ValueError("default_operating_point is not among operating_points")
+        if bool(self.labels) != (self.findings_output_name is not None):
+            raise ValueError("labels and findings_output_name go together")
+        if not {NETWORK_FILE, GOLDEN_FILE} <= set(self.files):
+            raise ValueError(f"files must name {NETWORK_FILE} and {GOLDEN_FILE}")
+        if not all(_FILE_NAME.match(name) for name in self.files):
+            raise ValueError("a file name is not a plain name")
+        return self
+
+    def operating_point(self, name: str | None = None) -> OperatingPoint:
+        """Return the named operating point, or the default one.
+
+        Raises
+        ------
+        BundleIncompatible
+            If the bundle has no point of that name.
+        """
+        wanted = name or self.default_operating_point
+        for point in self.operating_points:
+            if point.name == wanted:
+                return point
+        known = ", ".join(point.name for point in self.operating_points)
+        raise BundleIncompatible(f"bundle {self.name} has no operating point '{wanted}'; it has: {known}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A verified bundle: every byte in ``network`` and ``golden_tensors`` is what the manifest pinned.
+
+    ``digest`` is the sha256 of the manifest's bytes.
+    """
+
+    manifest: Manifest
+    digest: str
+    network: bytes
+    golden_tensors: Tensor
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, str]:
+    """Parse the manifest alone; return it with its digest.
+
+    Raises
+    ------
+    BundleNotFound
+        If there is no manifest in ``directory``.
+    BundleIncompatible
+        If it is no manifest of schema version 1.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleNotFound(f"no bundle at {directory}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
+    try:
+        return Manifest.model_validate_json(content), _sha256(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise BundleIncompatible(f"{path} is not a manifest of this version: {where}: {first['msg']}") from error
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """Read and verify a whole bundle; each file is read once, hashed, and used from those same bytes.
+
+    Raises
+    ------
+    BundleNotFound, BundleIncompatible
+        As ``read_manifest``.
+    BundleCorrupt
+        If a file is missing or its sha256 differs from the manifest, or the golden tensors do not fit it.
+    """
+    manifest, digest = read_manifest(directory)
+    contents: dict[str, bytes] = {}
+    for name, expected in manifest.files.items():
+        try:
+            contents[name] = (directory / name).read_bytes()
+        except OSError as error:
+            raise BundleCorrupt(f"bundle {directory}: cannot read {name} ({error.strerror})") from error
+        if _sha256(contents[name]) != expected:
+            raise BundleCorrupt(f"bundle {directory}: {name} differs from the sha256 in its manifest")
+    return Bundle(
+        manifest=manifest,
+        digest=digest,
+        network=contents[NETWORK_FILE],
+        golden_tensors=_read_golden(directory / GOLDEN_FILE, contents[GOLDEN_FILE], manifest),
+    )
+
+
+def _read_golden(path: Path, content: bytes, manifest: Manifest) -> Tensor:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            tensors: Tensor = archive["tensors"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleCorrupt(f"{path} is not an archive with an array 'tensors'") from error
+    size = manifest.preprocessing.size
+    if tensors.dtype != np.uint8 or tensors.shape != (len(manifest.golden_probabilities), 1, size, size):
+        raise BundleCorrupt(f"{path}: tensors are {tensors.dtype}{tensors.shape}, which does not fit the manifest")
+    return tensors
+
+
+def write_bundle(directory: Path, manifest: Manifest, contents: dict[str, bytes]) -> str:
+    """Write a bundle so that it is either whole or absent; return its digest.
+
+    ``manifest.files`` is replaced by the sha256 of ``contents``. The directory appears by one rename after every file
+    is fsynced; an existing directory is left alone.
+
+    Raises
+    ------
+    FileExistsError
+        If ``directory`` exists: bundles are immutable.
+    """
+    if directory.exists():
+        raise FileExistsError(f"{directory} exists; bundles are immutable, choose another name or version")
+    pinned = manifest.model_copy(update={"files": {name: _sha256(content) for name, content in contents.items()}})
+    document = json.dumps(pinned.model_dump(mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"
+    staging = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    for name, content in {**contents, MANIFEST_FILE: document}.items():
+        with (staging / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    staging.rename(directory)
+    _sync_directory(directory.parent)
+    return _sha256(document)
+
+
+def _sync_directory(directory: Path) -> None:
+    # Without this a power cut may forget the rename, though not the files.
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def pack_golden(tensors: Tensor) -> bytes:
+    """Return the bytes of ``golden.npz`` for ``(n, 1, s, s)`` uint8 tensors."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, tensors=tensors)
+    return buffer.getvalue()

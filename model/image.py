@@ -1,0 +1,40 @@
+"""The decoded film: what ``decode`` returns, ``gate`` looks at and ``preprocess`` fits into the network's square."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.float32]
+Tensor: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrayImage:
+    """A gray film at its own depth, already clipped to its window.
+
+    Attributes
+    ----------
+    pixels
+        ``(rows, columns)``, uint8, uint16, int16 or float32. Every value lies between ``black`` and ``white``;
+        padding holds ``black``.
+    black, white
+        The stored levels that are shown black and white. ``black > white`` is how an inverted film (MONOCHROME1)
+        says so: one affine at the network's small size then does scaling and inversion, and area averaging before
+        it is exact because averaging commutes with an affine (PERFORMANCE.md §B finding 1). ``black != white``.
+    pixel_aspect
+        Height of a pixel over its width (DICOM's vertical/horizontal order); 1.0 where square or unknown.
+    """
+
+    pixels: Pixels
+    black: float
+    white: float
+    pixel_aspect: float = 1.0
+
+    def display(self) -> NDArray[np.float32]:
+        """Return ``(rows, columns)`` float32 in [0, 1], 0 black: the film as a reader sees it."""
+        scaled = (self.pixels.astype(np.float32) - np.float32(self.black)) / np.float32(self.white - self.black)
+        return np.asarray(np.clip(scaled, 0.0, 1.0), dtype=np.float32)

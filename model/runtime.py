@@ -1,0 +1,237 @@
+"""Runs a bundle's network with onnxruntime. Imported by the worker and by training, never by the gateway.
+
+A named execution provider that did not become active is an error, not a silent fallback (PERFORMANCE.md §A finding 4);
+``auto`` may fall back, and says so. Must not know queues, files or films' origins.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from model.bundle import Bundle
+from model.decision import Finding, Score
+from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
+from model.image import Tensor
+
+_logger = logging.getLogger(__name__)
+
+_ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+
+
+class Provider(StrEnum):
+    """Where the network runs. ``auto`` takes CUDA where it can be loaded, else the CPU."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+_ORT_NAMES = {Provider.CPU: "CPUExecutionProvider", Provider.CUDA: "CUDAExecutionProvider"}
+
+# What onnxruntime raises from a run; its classes share no base of their own.
+_RUN_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.RuntimeException,
+    ort_errors.EPFail,
+    ort_errors.EngineError,
+    ort_errors.InvalidArgument,
+    ort_errors.NotImplemented,
+    RuntimeError,
+)
+_LOAD_ERRORS = (*_RUN_ERRORS, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf)
+
+
+def check_network(network: bytes) -> None:
+    """Refuse graphs that reach outside their own bytes.
+
+    Raises
+    ------
+    BundleIncompatible
+        If the bytes are no ONNX graph, name external data (CVE-2022-25882 and successors), or use operators or
+        functions of a domain other than ONNX's own.
+    """
+    try:
+        graph_model = onnx.load_model_from_string(network)
+    except DecodeError as error:
+        raise BundleIncompatible("model.onnx is not an ONNX graph") from error
+    domains = {opset.domain for opset in graph_model.opset_import}
+    for graph in _graphs(graph_model.graph):
+        if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _tensors(graph)):
+            raise BundleIncompatible("model.onnx refers to external data; export it as one self-contained file")
+        domains |= {node.domain for node in graph.node}
+    foreign = sorted(domains - _ALLOWED_DOMAINS)
+    if foreign or graph_model.functions:
+        raise BundleIncompatible(f"model.onnx uses custom operators or functions ({', '.join(foreign) or 'functions'})")
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and the bodies of its loops and branches, however deep."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer or inner.sparse_initializer:
+                    yield from _graphs(inner)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every constant of one graph: initialisers, dense and sparse, and tensors held by node attributes."""
+    yield from graph.initializer
+    sparse = list(graph.sparse_initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
+
+
+class Scorer:
+    """A bundle, ready to score.
+
+    Parameters
+    ----------
+    bundle
+        Verified bytes; nothing is read from disk again.
+    provider
+        ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Intra-operator threads; 0 lets onnxruntime choose one per core. Threads never spin, because decoding children
+        and other workers share the cores (PERFORMANCE.md §A finding 5).
+
+    Attributes
+    ----------
+    provider
+        Where the network really runs; never ``auto``.
+
+    Raises
+    ------
+    ProviderUnavailable
+        If the named provider did not become active.
+    BundleIncompatible
+        If the graph does not have the inputs and outputs that the manifest names.
+    """
+
+    def __init__(self, bundle: Bundle, *, provider: Provider = Provider.AUTO, threads: int = 0) -> None:
+        check_network(bundle.network)
+        self.manifest = bundle.manifest
+        self.digest = bundle.digest
+        self._golden_tensors = bundle.golden_tensors
+        self._session = _load(bundle, provider_order(provider, ort.get_available_providers()), threads)
+        self.provider = _active(self._session)
+        if provider not in (Provider.AUTO, self.provider):
+            raise ProviderUnavailable(
+                f"provider '{provider}' did not become active; onnxruntime runs on {self.provider}"
+            )
+        self._outputs = [self.manifest.output_name]
+        if self.manifest.findings_output_name is not None:
+            self._outputs.append(self.manifest.findings_output_name)
+        self._check_signature()
+
+    def _check_signature(self) -> None:
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        film = inputs.get(self.manifest.input_name)
+        size = self.manifest.preprocessing.size
+        if film is None or len(inputs) != 1 or film.type != "tensor(uint8)" or len(film.shape) != 4:
+            raise BundleIncompatible(f"model.onnx must have one uint8 input '{self.manifest.input_name}' (n, 1, s, s)")
+        if any(
+            isinstance(actual, int) and actual != expected
+            for actual, expected in zip(film.shape[1:], (1, size, size), strict=True)
+        ):
+            raise BundleIncompatible(f"model.onnx takes {film.shape}, the manifest says (n, 1, {size}, {size})")
+        missing = set(self._outputs) - {node.name for node in self._session.get_outputs()}
+        if missing:
+            raise BundleIncompatible(f"model.onnx lacks the outputs {sorted(missing)}")
+
+    def score(self, tensors: Tensor) -> list[Score]:
+        """Score ``(n, 1, s, s)`` uint8 tensors; one ``Score`` a film, in order. May hold non-finite values.
+
+        Raises
+        ------
+        InferenceError
+            If the runtime fails (out of memory, say); retryable.
+        """
+        try:
+            outputs = self._session.run(self._outputs, {self.manifest.input_name: tensors})
+        except _RUN_ERRORS as error:
+            raise InferenceError(f"onnxruntime failed on a batch of {len(tensors)}: {type(error).__name__}") from error
+        probabilities = np.asarray(outputs[0], dtype=np.float64).reshape(-1)
+        findings = np.asarray(outputs[1], dtype=np.float64) if len(outputs) > 1 else np.zeros((len(tensors), 0))
+        if len(probabilities) != len(tensors) or findings.shape != (len(tensors), len(self.manifest.labels)):
+            raise InferenceError("the network answered another number of films or findings than it was given")
+        return [
+            Score(
+                probability=float(probability),
+                findings=tuple(
+                    Finding(label=label, probability=float(value))
+                    for label, value in zip(self.manifest.labels, row, strict=True)
+                ),
+            )
+            for probability, row in zip(probabilities, findings, strict=True)
+        ]
+
+    def verify_golden(self) -> None:
+        """Score the bundle's golden inputs again, before anything is served.
+
+        Raises
+        ------
+        BundleCorrupt
+            If one differs from the manifest by more than its tolerance: this machine would give other results than
+            the one that certified the thresholds.
+        """
+        for index, (tensor, expected) in enumerate(
+            zip(self._golden_tensors, self.manifest.golden_probabilities, strict=True)
+        ):
+            actual = self.score(tensor[np.newaxis])[0].probability
+            if not abs(actual - expected) <= self.manifest.golden_tolerance:
+                raise BundleCorrupt(
+                    f"golden input {index} of {self.manifest.name} scores {actual:.6f} here, "
+                    f"{expected:.6f} in its manifest"
+                )
+
+
+def provider_order(provider: Provider, available: Sequence[str]) -> tuple[Provider, ...]:
+    """Return the providers to try, best first; ``available`` holds onnxruntime's own names.
+
+    Raises
+    ------
+    ProviderUnavailable
+        If a named provider is not in this build of onnxruntime.
+    """
+    if provider is Provider.AUTO:
+        return tuple(choice for choice in (Provider.CUDA, Provider.CPU) if _ORT_NAMES[choice] in available)
+    if _ORT_NAMES[provider] not in available:
+        raise ProviderUnavailable(
+            f"provider '{provider}' is not in this onnxruntime, which offers: {', '.join(available)}; "
+            f"install the extra that carries it, or choose provider 'auto'"
+        )
+    return (provider,)
+
+
+def _load(bundle: Bundle, order: tuple[Provider, ...], threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for position, choice in enumerate(order, start=1):
+        try:
+            return ort.InferenceSession(bundle.network, options, providers=[_ORT_NAMES[choice]])
+        except _LOAD_ERRORS as error:
+            if position == len(order):
+                name = bundle.manifest.name
+                raise BundleIncompatible(f"onnxruntime cannot load {name}: {type(error).__name__}") from error
+            _logger.warning("provider failed to load", extra={"action": "provider_failed", "provider": choice.value})
+    raise ProviderUnavailable("this onnxruntime offers neither the CPU nor CUDA")
+
+
+def _active(session: ort.InferenceSession) -> Provider:
+    # A CUDA build whose libraries are missing loads on the CPU without raising; only the session knows.
+    first = session.get_providers()[0]
+    return next(choice for choice, name in _ORT_NAMES.items() if name == first)

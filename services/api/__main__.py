@@ -1,0 +1,89 @@
+"""``python -m services.api``: settings, logging, socket, then serve until told to stop.
+
+Exit codes: 0 stopped as asked; 2 could not start, with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from services.api.app import create_app
+from services.api.completions import Completions
+from services.api.listening import listen
+from services.jobs.errors import JobsError
+from services.jobs.logs import configure_logging
+from services.jobs.settings import ApiSettings, RedisSettings, SpoolSettings, load_settings
+
+EXIT_CANNOT_START: Final = 2
+_KEEP_ALIVE_SECONDS: Final = 5
+_GRACEFUL_SECONDS: Final = 30
+# Counts connections, idle dashboards too; uploads have a bound of their own (RELIABILITY.md §4).
+_MOST_CONNECTIONS: Final = 4096
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which on a signal first answers those who wait for an outcome: they would hold up the stop."""
+
+    def __init__(self, config: uvicorn.Config, completions: Completions) -> None:
+        super().__init__(config)
+        self._completions = completions
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals while serving. Uvicorn's own repeats them afterwards; a stop as asked must exit with 0."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self._completions.stop_waiting()
+        super().handle_exit(sig, frame)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a gateway; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m services.api", description="The gateway.")
+    parser.add_argument(
+        "--fd", type=int, help="an inherited listening socket to serve instead of CXR_API_HOST and _PORT"
+    )
+    inherited = parser.parse_args(arguments).fd
+    try:
+        api = load_settings(ApiSettings)
+        app = create_app(api=api, redis=load_settings(RedisSettings), spool=load_settings(SpoolSettings))
+        configure_logging(api.log_format, "api")
+        listener = listen(api.host, api.port) if inherited is None else socket.socket(fileno=inherited)
+    except JobsError as error:
+        print(f"cxr-triage api: {error.code}: {error}", file=sys.stderr)
+        return EXIT_CANNOT_START
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACEFUL_SECONDS,
+    )
+    Server(config, app.state.gateway.completions).run(sockets=[listener])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

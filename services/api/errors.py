@@ -1,0 +1,159 @@
+"""What a caller can do wrong, or the gateway cannot do right now.
+
+ApiError
+├── Unauthenticated         no credential, or none that we know
+├── MalformedRequest        the request contradicts HTTP or itself
+│   ├── MalformedDigest     Content-Digest without a readable sha-256
+│   ├── MalformedMultipart  not exactly one part named ``file``
+│   └── UploadAborted       the caller hung up before the payload was whole
+├── UnsupportedMedia        a payload that we do not take
+│   ├── UnsupportedMediaType
+│   ├── UnsupportedEncoding Content-Encoding other than identity
+│   └── MediaTypeMismatch   declared as one format, but the bytes are another
+├── Unprocessable           well-formed, but cannot be accepted
+│   ├── EmptyPayload
+│   ├── DigestMismatch
+│   ├── ClaimsNotAllowed    view, age, sex or study_uid for a film that says so itself
+│   └── InvalidCursor
+├── PayloadTooLarge
+├── UploadTimeout           idle, too slow or too long
+├── ModelNotLoaded          no live worker serves a model of this digest
+└── NotReady                cannot serve at the moment
+    ├── UploadsBusy         as many uploads in flight as we allow
+    └── NotReconciled       queue and spool have not been compared since start
+
+Classes carry ``code``, never a status: ``problems`` holds the one table.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """Root of this package's errors. The message tells the caller what to do, and quotes nothing that was sent."""
+
+    code: ClassVar[str] = "api_error"
+    retryable: ClassVar[bool] = False
+
+
+class Unauthenticated(ApiError):
+    """No credential, or none that we know."""
+
+    code: ClassVar[str] = "unauthenticated"
+
+
+class MalformedRequest(ApiError):
+    """The request contradicts HTTP or itself."""
+
+    code: ClassVar[str] = "malformed_request"
+
+
+class MalformedDigest(MalformedRequest):
+    """``Content-Digest`` holds no readable sha-256."""
+
+    code: ClassVar[str] = "malformed_digest"
+
+
+class MalformedMultipart(MalformedRequest):
+    """The multipart body is not exactly one part named ``file``."""
+
+    code: ClassVar[str] = "malformed_multipart"
+
+
+class UploadAborted(MalformedRequest):
+    """The caller hung up before the payload was whole; nothing was kept."""
+
+    code: ClassVar[str] = "upload_aborted"
+
+
+class UnsupportedMedia(ApiError):
+    """A payload that we do not take."""
+
+    code: ClassVar[str] = "unsupported_media"
+
+
+class UnsupportedMediaType(UnsupportedMedia):
+    """The declared media type is none of ours."""
+
+    code: ClassVar[str] = "unsupported_media_type"
+
+
+class UnsupportedEncoding(UnsupportedMedia):
+    """The body is compressed; a decompression bomb is never inflated (RELIABILITY.md §2 S2)."""
+
+    code: ClassVar[str] = "unsupported_encoding"
+
+
+class MediaTypeMismatch(UnsupportedMedia):
+    """Declared as one format, but the bytes are another."""
+
+    code: ClassVar[str] = "media_type_mismatch"
+
+
+class Unprocessable(ApiError):
+    """Well-formed, but cannot be accepted."""
+
+    code: ClassVar[str] = "unprocessable"
+
+
+class EmptyPayload(Unprocessable):
+    """Not one byte arrived."""
+
+    code: ClassVar[str] = "empty_payload"
+
+
+class DigestMismatch(Unprocessable):
+    """The bytes that arrived are not those whose digest was sent."""
+
+    code: ClassVar[str] = "digest_mismatch"
+
+
+class ClaimsNotAllowed(Unprocessable):
+    """``study_uid``, ``view``, ``age`` or ``sex`` for a DICOM film, whose header is the only source of these."""
+
+    code: ClassVar[str] = "claims_not_allowed"
+
+
+class InvalidCursor(Unprocessable):
+    """The cursor is not one that this service handed out."""
+
+    code: ClassVar[str] = "invalid_cursor"
+
+
+class PayloadTooLarge(ApiError):
+    """More bytes than a film may have."""
+
+    code: ClassVar[str] = "payload_too_large"
+
+
+class UploadTimeout(ApiError):
+    """The upload was idle, too slow or too long."""
+
+    code: ClassVar[str] = "upload_timeout"
+    retryable: ClassVar[bool] = True
+
+
+class ModelNotLoaded(ApiError):
+    """No live worker serves a model of this digest."""
+
+    code: ClassVar[str] = "model_not_loaded"
+
+
+class NotReady(ApiError):
+    """Cannot serve at the moment."""
+
+    code: ClassVar[str] = "not_ready"
+    retryable: ClassVar[bool] = True
+
+
+class UploadsBusy(NotReady):
+    """As many uploads are in flight as we allow."""
+
+    code: ClassVar[str] = "uploads_busy"
+
+
+class NotReconciled(NotReady):
+    """Queue and spool have not been compared since this process started."""
+
+    code: ClassVar[str] = "not_reconciled"

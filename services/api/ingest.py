@@ -1,0 +1,99 @@
+"""A received payload becomes a job: header read, kept in the spool, submitted. Knows no HTTP.
+
+The order is the guarantee (RELIABILITY.md §3): payload and sidecar are durable before Redis hears of them, and a film
+is acknowledged only after Redis has it. What fails in between leaves nothing, or a file that reconcile finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from model.decoding.header import Header, ImageFormat
+from model.decoding.inspect import inspect_header
+from services.api.errors import ClaimsNotAllowed, MediaTypeMismatch
+from services.jobs.errors import QueueFull
+from services.jobs.queue import JobQueue, Submission
+from services.jobs.records import Claims, Job, Priority, instance_id, study_uid_of_raster
+from services.jobs.spool import Spool, Upload, payload_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What the caller says of a film besides its bytes."""
+
+    site: str
+    priority: Priority
+    study_uid: str | None = None
+    claims: Claims = field(default_factory=Claims)
+
+
+async def ingest(
+    upload: Upload, declared: ImageFormat | None, placement: Placement, *, spool: Spool, queue: JobQueue
+) -> Submission:
+    """Make a payload durable and submit it; a film that is known already keeps its record.
+
+    Raises
+    ------
+    UnsupportedFormat, CorruptImage
+        If the header cannot be read; nothing is kept.
+    MediaTypeMismatch, ClaimsNotAllowed
+        If what was declared contradicts the header; nothing is kept.
+    SpoolFull, SpoolUnavailable
+        If the payload cannot be made durable; nothing is kept.
+    QueueFull
+        If there is no room; nothing is kept.
+    QueueUnavailable
+        If nobody knows whether the submit took effect; the payload stays, and reconcile decides.
+    """
+    job = await asyncio.to_thread(_inspect, upload, declared, placement)
+    # A film that is sent again costs no disk sync. One that becomes known a moment later is caught by the script.
+    known = await queue.records([job.id])
+    if known:
+        return Submission(record=known[0], is_new=False)
+    await asyncio.to_thread(spool.keep, upload, job)
+    try:
+        submission = await queue.submit(job)
+    except QueueFull:
+        await asyncio.to_thread(spool.remove, job)
+        raise
+    if not submission.is_new:
+        await asyncio.to_thread(spool.remove, job)
+    return submission
+
+
+def _inspect(upload: Upload, declared: ImageFormat | None, placement: Placement) -> Job:
+    header = inspect_header(upload.path)
+    _check_declared(header, declared, placement)
+    return _job(upload, header, placement)
+
+
+def _check_declared(header: Header, declared: ImageFormat | None, placement: Placement) -> None:
+    if declared not in (None, header.image_format):
+        raise MediaTypeMismatch(
+            f"Declared as {declared}, but the bytes are {header.image_format}. Declare what is sent."
+        )
+    has_claims = placement.study_uid is not None or placement.claims != Claims()
+    if has_claims and header.image_format is ImageFormat.DICOM:
+        raise ClaimsNotAllowed("A DICOM film says study, view, age and sex itself; send it without these parameters.")
+
+
+def _job(upload: Upload, header: Header, placement: Placement) -> Job:
+    sha256 = upload.sha256()
+    film_id = instance_id(site=placement.site, sop_instance_uid=header.sop_instance_uid, sha256=sha256)
+    # A DICOM file without one, or whose data set is never read (deflated, say), is a study of its own.
+    study_uid = placement.study_uid or header.study_instance_uid or study_uid_of_raster(film_id)
+    return Job(
+        id=film_id,
+        site=placement.site,
+        priority=placement.priority,
+        study_uid=study_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        image_format=header.image_format,
+        payload=payload_name(film_id),
+        payload_bytes=upload.size_bytes,
+        sha256=sha256,
+        submitted_ms=time.time_ns() // 1_000_000,
+        claims=placement.claims,
+    )

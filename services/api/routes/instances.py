@@ -1,0 +1,154 @@
+"""Films: sent, and asked after."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from model.decoding.header import OLDEST_YEARS, ImageFormat
+from model.errors import ModelError
+from services.api.errors import ApiError
+from services.api.gateway import Gateway, GatewayDependency, require_key
+from services.api.ingest import Placement, ingest
+from services.api.metrics import ACCEPTED, KNOWN, SOURCE_HTTP
+from services.api.problems import documented
+from services.api.uploads import ANY_FORMAT, MULTIPART
+from services.jobs.errors import JobsError, QueueFull
+from services.jobs.queue import Submission
+from services.jobs.records import Claims, JobState, Priority, Record
+
+router = APIRouter(prefix="/v1/instances", tags=["instances"], dependencies=[Depends(require_key)])
+
+LONGEST_WAIT_SECONDS: Final = 30
+SITE_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,31}$"
+UID_PATTERN: Final = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+$"
+
+InstanceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The film's id.")]
+Site = Annotated[str, Field(pattern=SITE_PATTERN, description="The tenant the film belongs to.")]
+Wait = Annotated[
+    int,
+    Field(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for the outcome before answering without it."),
+]
+
+
+class SubmitQuery(BaseModel):
+    """Parameters of a submit. An unknown one is refused: a misspelt ``priority`` must not silently mean routine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    priority: Priority = Field(default=Priority.ROUTINE, description="stat films are scored first.")
+    site: Site = "default"
+    wait: Wait = 0
+    study_uid: str | None = Field(
+        default=None, pattern=UID_PATTERN, max_length=64, description="Study of a PNG or JPEG film. Refused for DICOM."
+    )
+    view: Literal["PA", "AP", "LL", "RL"] | None = Field(
+        default=None, description="View of a PNG or JPEG film. Refused for DICOM."
+    )
+    age: float | None = Field(
+        default=None,
+        ge=0,
+        le=OLDEST_YEARS,
+        description="Patient's age in years, for a PNG or JPEG film. Refused for DICOM.",
+    )
+    sex: Literal["F", "M", "O"] | None = Field(
+        default=None, description="Patient's sex, for a PNG or JPEG film. Refused for DICOM."
+    )
+
+    def placement(self) -> Placement:
+        """Return what the caller says of the film."""
+        claims = Claims(view=self.view, age_years=self.age, sex=self.sex)
+        return Placement(site=self.site, priority=self.priority, study_uid=self.study_uid, claims=claims)
+
+
+class RecordQuery(BaseModel):
+    """Parameters of a look at a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    wait: Wait = 0
+
+
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+_FORM: Final = {
+    "type": "object",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": {"file": {"type": "string", "format": "binary"}},
+}
+_REQUEST_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "The file as it is, or multipart/form-data with exactly one part named `file`.",
+        "content": {
+            **dict.fromkeys((*(kind.value for kind in ImageFormat), ANY_FORMAT), _BINARY),
+            MULTIPART: {"schema": _FORM},
+        },
+    },
+    "parameters": [
+        {
+            "name": "Content-Digest",
+            "in": "header",
+            "required": False,
+            "description": "`sha-256=:<base64>:` of the body (RFC 9530); bytes that differ are refused.",
+            "schema": {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
+        }
+    ],
+}
+_ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": Record, "description": "The film is done: its whole record."},
+    202: {
+        "model": Record,
+        "description": "The film is durable and will get its outcome.",
+        "headers": {"Location": {"description": "Where the record is.", "schema": {"type": "string"}}},
+    },
+}
+
+
+@router.post(
+    "",
+    summary="Send a film",
+    status_code=202,
+    response_class=Response,
+    responses=_ACCEPTED | documented(400, 408, 413, 415, 422, 503, 507),
+    openapi_extra=_REQUEST_BODY,
+)
+async def submit(request: Request, query: Annotated[SubmitQuery, Query()], gateway: GatewayDependency) -> Response:
+    """Accept a film durably. Sending the same bytes again is harmless: it is the same film, with the same id."""
+    try:
+        submission = await _receive(request, query, gateway)
+    except (ApiError, JobsError, ModelError) as error:
+        gateway.metrics.images_received.labels(SOURCE_HTTP, error.code).inc()
+        raise
+    gateway.metrics.images_received.labels(SOURCE_HTTP, ACCEPTED if submission.is_new else KNOWN).inc()
+    record = submission.record
+    if query.wait and record.state is not JobState.DONE:
+        record = await gateway.completions.wait(record.id, query.wait)
+    return record_response(record, status=200 if record.state is JobState.DONE else 202)
+
+
+async def _receive(request: Request, query: SubmitQuery, gateway: Gateway) -> Submission:
+    # A cheap look: a caller with a large film learns of a full queue before sending it.
+    if not await gateway.queue.has_room(query.priority):
+        raise QueueFull("the backlog is at its limit")
+    async with gateway.uploads.receive(request) as payload:
+        submission = await ingest(
+            payload.upload, payload.declared, query.placement(), spool=gateway.spool, queue=gateway.queue
+        )
+        gateway.metrics.payload_bytes.observe(payload.upload.size_bytes)
+        return submission
+
+
+@router.get("/{instance_id}", summary="A film's record", response_model=Record, responses=documented(404, 422, 503))
+async def record(
+    instance_id: InstanceId, query: Annotated[RecordQuery, Query()], gateway: GatewayDependency
+) -> Response:
+    """Return the record as it is, or as soon as the film is done within ``wait`` seconds."""
+    return record_response(await gateway.completions.wait(instance_id, query.wait), status=200)
+
+
+def record_response(record: Record, *, status: int) -> Response:
+    """Return a record as JSON; a film that is not done yet says where to ask again."""
+    headers = {"Location": record.links.self} if status == 202 else {}
+    return Response(record.model_dump_json(), status_code=status, headers=headers, media_type="application/json")

@@ -1,0 +1,136 @@
+"""Bodies that the gateway answers with, besides the record itself; OpenAPI is made of these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.jobs.records import ModelReference, Priority, Record
+from services.jobs.worklist import RollUp, StudySummary
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class InvalidParameter(_Frozen):
+    """One parameter that was refused; its value is not repeated."""
+
+    parameter: str
+    message: str
+
+
+class Problem(_Frozen):
+    """RFC 9457. ``code`` is stable; ``instance`` names this occurrence, as the service's log does."""
+
+    type: str = "about:blank"
+    status: int
+    title: str
+    detail: str
+    instance: str
+    code: str
+    errors: tuple[InvalidParameter, ...] | None = Field(default=None, description="Only with invalid_parameter.")
+
+
+class StudyLinks(_Frozen):
+    """Where to go next, relative to the service's root."""
+
+    self: str
+
+
+class StudyLine(_Frozen):
+    """One line of the worklist: a study's roll-up."""
+
+    study_uid: str
+    site: str
+    priority: Priority
+    outcome: RollUp
+    overdue: bool
+    submitted_at: datetime
+    updated_at: datetime
+    films: int
+    pending: int
+    unread: int
+    links: StudyLinks
+
+    @classmethod
+    def of(cls, study: StudySummary) -> StudyLine:
+        """Return the line of a study."""
+        return cls(
+            study_uid=study.study_uid,
+            site=study.site,
+            priority=study.priority,
+            outcome=study.outcome,
+            overdue=study.overdue,
+            submitted_at=study.submitted_at,
+            updated_at=study.updated_at,
+            films=study.films,
+            pending=study.pending,
+            unread=study.unread,
+            links=StudyLinks(self=f"/v1/studies/{study.study_uid}?site={study.site}"),
+        )
+
+
+class StudyPage(_Frozen):
+    """A page of the worklist. ``complete`` says that nothing follows it."""
+
+    studies: tuple[StudyLine, ...]
+    next_cursor: str | None
+    complete: bool
+
+
+class StudyDetail(StudyLine):
+    """A study and all of its films, oldest first."""
+
+    instances: tuple[Record, ...]
+
+
+class LoadedModel(ModelReference):
+    """A model that live workers serve, and the operating point at which they decide."""
+
+    labels: tuple[str, ...]
+    operating_point: str
+    threshold: float
+    workers: int
+    providers: tuple[str, ...]
+
+
+class LoadedModels(_Frozen):
+    """Every model that live workers serve. Empty means: nothing is being scored at the moment."""
+
+    models: tuple[LoadedModel, ...]
+
+
+class OperatingPointEvidence(_Frozen):
+    """A named threshold and what it was measured to do. Figures that the bundle does not give are ``null``."""
+
+    name: str
+    threshold: float
+    evidence: str
+    positives: int
+    negatives: int
+    sensitivity: float | None = None
+    specificity: float | None = None
+    f3: float | None = None
+    f3_flag_everything: float | None = None
+
+
+class OperatingPoints(_Frozen):
+    """The table behind the thresholds of one model."""
+
+    model: ModelReference
+    operating_points: tuple[OperatingPointEvidence, ...]
+
+
+class Live(_Frozen):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(_Frozen):
+    """A film that is sent now can be accepted durably."""
+
+    status: Literal["ready"] = "ready"

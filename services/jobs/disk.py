@@ -1,0 +1,62 @@
+"""Writing files so that a power cut does not take them back; and the wall where the disk's errors become ours.
+
+Knows no payloads and no names; the spool does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.jobs.errors import SpoolFull, SpoolUnavailable
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def translate_disk_errors() -> Iterator[None]:
+    """Turn an ``OSError`` into SpoolFull where there is no room, into SpoolUnavailable otherwise."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise SpoolFull("the disk is full") from error
+        raise SpoolUnavailable(f"the spool does not work: {type(error).__name__} {error.errno}") from error
+
+
+def create(path: Path) -> int:
+    """Create a file that only we can read, and return its descriptor; it must not exist."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write everything: a disk that runs full takes a part first, and only the next write tells."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_durably(path: Path, content: bytes, *, draft: Path) -> None:
+    """Put a file into place whole, its bytes synced; on any error no draft of it is left."""
+    descriptor = create(draft)
+    try:
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+        draft.rename(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""Names of everything in Redis.
+
+One hash tag, so that all keys of a script live in one slot. Public: renaming one is a breaking change.
+"""
+
+from __future__ import annotations
+
+from services.jobs.records import Priority
+
+TAG = "{cxr}"
+GROUP = "w"
+
+OPEN = f"{TAG}:open"  # zset id -> ms since when it waits; every film without an outcome
+RETRY = f"{TAG}:retry"  # zset id -> due ms by Redis' clock
+DEAD = f"{TAG}:dead"  # capped stream of films that ended not_assessed by our fault
+EVENTS = f"{TAG}:events"  # capped stream of changes; lossy by design, polling is the truth
+REVISION = f"{TAG}:worklist:revision"  # counter that every visible change increments
+WORKERS = f"{TAG}:workers"  # hash consumer -> what it serves and when it was last alive
+SHARE = f"{TAG}:share"  # counter of taken jobs, from which routine's share follows
+REPLIES = f"{TAG}:replies"  # hash consumer -> what its last take handed out, in case the reply was lost
+PROBE = f"{TAG}:probe"  # written to see whether Redis accepts writes
+SITES = f"{TAG}:sites"  # set of the sites that have submitted
+
+
+def queue(priority: Priority) -> str:
+    """Return the work stream of a priority."""
+    return f"{TAG}:q:{priority}"
+
+
+def instance(film_id: str) -> str:
+    """Return the hash of a film: job, state and record."""
+    return f"{TAG}:s:{film_id}"
+
+
+def study(site: str, study_uid: str) -> str:
+    """Return the hash of a study: its roll-up's counters."""
+    return f"{TAG}:study:{site}|{study_uid}"
+
+
+def study_members(site: str, study_uid: str) -> str:
+    """Return the zset of a study's films: id -> submitted ms."""
+    return f"{TAG}:members:{site}|{study_uid}"
+
+
+def worklist(site: str, priority: Priority, rollup: str) -> str:
+    """Return the zset of a site's studies of one priority and roll-up class: study_uid -> submitted ms."""
+    return f"{TAG}:worklist:{site}|{priority}|{rollup}"
+
+
+def waiting(site: str, priority: Priority) -> str:
+    """Return the zset of a site's studies of one priority that have open films: study_uid -> submitted ms."""
+    return f"{TAG}:waiting:{site}|{priority}"

@@ -1,0 +1,274 @@
+"""Payloads on disk: the only place where uploaded bytes live, and the journal that survives a lost Redis.
+
+Names are our own hex ids only; the directory is 0700. Five calls, so that another store can stand in for it:
+``begin``, ``keep``, ``read``, ``remove``, ``journal`` (``tidy`` is housekeeping). Everything blocks: the gateway calls
+it through threads, and every method may be called by several at once. Knows no Redis.
+
+What a crash can leave behind, and what becomes of it:
+
+* ``tmp/<uuid>``: an upload nobody answered for; removed after an hour.
+* a sidecar without payload: the sidecar is written first and removed last; removed after an hour.
+* a payload without a readable sidecar: only damage does that. Reported at every ``journal``, never deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from services.jobs.disk import create, sync_directory, translate_disk_errors, write_all, write_durably
+from services.jobs.errors import RecordCorrupt, SpoolFull, SpoolUnavailable
+from services.jobs.records import Job
+from services.jobs.stored import dump_job, load_job
+
+logger = logging.getLogger(__name__)
+
+ABANDONED_SECONDS = 3600.0
+_FREE_SPACE_STEP_BYTES = 8 * 1024**2  # an upload looks at the free space again after so many bytes
+_PAYLOAD_NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
+_SIDECAR_SUFFIX = ".json"
+
+
+def payload_name(film_id: str) -> str:
+    """Return a new name for a film's payload: ``<id>.<uuid>``, so that two replicas never share a file."""
+    return f"{film_id}.{uuid.uuid4().hex}"
+
+
+class Upload:
+    """A payload on its way in: written, counted and hashed in one pass, invisible until kept.
+
+    An object from ``Spool.begin``. ``size_bytes`` and ``sha256`` are final after the last write; ``path`` lets
+    ``inspect_header`` read what was written so far.
+    """
+
+    def __init__(self, spool: Spool, path: Path) -> None:
+        self._spool = spool
+        self._digest = hashlib.sha256()
+        self._looked_at_bytes = 0
+        self._is_open = True
+        self.path = path
+        self.size_bytes = 0
+        with translate_disk_errors():
+            self._descriptor = create(path)
+
+    def write(self, chunk: bytes) -> int:
+        """Append ``chunk`` and return the bytes so far.
+
+        Raises
+        ------
+        SpoolFull
+            If quota or disk are used up; nothing of the upload is left.
+        SpoolUnavailable
+            If the disk fails; nothing of the upload is left.
+        """
+        try:
+            self._spool.count(len(chunk))
+            self.size_bytes += len(chunk)
+            if self.size_bytes - self._looked_at_bytes >= _FREE_SPACE_STEP_BYTES:
+                self._looked_at_bytes = self.size_bytes
+                self._spool.check_room()
+            with translate_disk_errors():
+                write_all(self._descriptor, chunk)
+        except (SpoolFull, SpoolUnavailable):
+            self.discard()
+            raise
+        self._digest.update(chunk)
+        return self.size_bytes
+
+    def sha256(self) -> str:
+        """Return the hex digest of what was written."""
+        return self._digest.hexdigest()
+
+    def discard(self) -> None:
+        """Remove the upload; harmless when repeated, and after it was kept."""
+        if self._is_open:
+            self._close()
+            self.path.unlink(missing_ok=True)
+            self._spool.count(-self.size_bytes, is_checked=False)
+
+    def settle(self, destination: Path) -> None:
+        """Make the bytes durable and move them to ``destination``; the spool's part of ``keep``."""
+        os.fsync(self._descriptor)
+        self.path.rename(destination)
+        self._close()
+
+    def _close(self) -> None:
+        self._is_open = False
+        os.close(self._descriptor)
+
+
+class Spool:
+    """The directory: ``tmp/<uuid>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
+
+    ``used_bytes`` is counted at start and at every ``tidy``, and adjusted in between. Replicas that share the
+    directory see each other's payloads only then; the quota is a guard rail, not an account.
+    """
+
+    def __init__(self, directory: Path, *, quota_bytes: int, minimum_free_ratio: float = 0.10) -> None:
+        self._directory = directory
+        self._incoming = directory / "tmp"
+        self._quota_bytes = quota_bytes
+        self._minimum_free_ratio = minimum_free_ratio
+        self._lock = threading.Lock()
+        with translate_disk_errors():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.chmod(0o700)
+            self._incoming.mkdir(mode=0o700, exist_ok=True)
+            self.used_bytes = self._measure()
+
+    def begin(self) -> Upload:
+        """Open an upload; raise SpoolFull if quota or free space is used up, SpoolUnavailable if not writable."""
+        self.count(0)
+        self.check_room()
+        return Upload(self, self._incoming / uuid.uuid4().hex)
+
+    def keep(self, upload: Upload, job: Job) -> None:
+        """Make payload and sidecar durable under ``job.payload``; on return a power cut loses neither.
+
+        The sidecar comes first, so that no payload is ever without one. Raises SpoolFull or SpoolUnavailable, and
+        then nothing of the upload is left.
+        """
+        payload = self._path(job.payload)
+        sidecar = _sidecar(payload)
+        try:
+            with translate_disk_errors():
+                self._make_room_for(payload)
+                write_durably(sidecar, dump_job(job).encode(), draft=self._incoming / uuid.uuid4().hex)
+                upload.settle(payload)
+                sync_directory(payload.parent)
+        except (SpoolFull, SpoolUnavailable):
+            self._undo(upload, payload, sidecar)
+            raise
+
+    def _undo(self, upload: Upload, payload: Path, sidecar: Path) -> None:
+        upload.discard()
+        # A failing disk may refuse this too; the sweep finds what stays.
+        with suppress(OSError):
+            payload.unlink()
+            self.count(-upload.size_bytes, is_checked=False)
+        with suppress(OSError):
+            sidecar.unlink()
+
+    def read(self, job: Job) -> Path:
+        """Return the path of a kept payload; raise SpoolUnavailable if it is gone."""
+        path = self._path(job.payload)
+        with translate_disk_errors():
+            path.stat()
+        return path
+
+    def remove(self, job: Job) -> None:
+        """Delete payload and sidecar; idempotent. The sidecar goes last, see the module's docstring."""
+        payload = self._path(job.payload)
+        with translate_disk_errors():
+            with suppress(FileNotFoundError):
+                size_bytes = payload.stat().st_size
+                payload.unlink()
+                self.count(-size_bytes, is_checked=False)
+            _sidecar(payload).unlink(missing_ok=True)
+
+    def journal(self, *, older_than_seconds: float) -> Iterator[Job]:
+        """Yield the job of every kept payload older than that, from its sidecar; what reconcile compares with Redis.
+
+        Payloads without a readable sidecar are logged and skipped, never deleted.
+        """
+        before = time.time() - older_than_seconds
+        for payload, info in self._payloads():
+            if info.st_mtime > before:
+                continue
+            try:
+                job = load_job(_sidecar(payload).read_bytes())
+            except (RecordCorrupt, OSError) as error:
+                self._report_unreadable(payload, error)
+                continue
+            if job.payload == payload.name:
+                yield job
+            else:
+                self._report_unreadable(payload, None)
+
+    def tidy(self) -> int:
+        """Remove uploads and sidecars that nobody finished, count the spool anew; return how many files went."""
+        removed = 0
+        before = time.time() - ABANDONED_SECONDS
+        with translate_disk_errors():
+            for path in self._abandoned():
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+                        removed += 1
+            counted_before = self.used_bytes
+            measured = self._measure()
+        with self._lock:
+            # Uploads go on during the count; what they added since is taken over.
+            self.used_bytes += measured - counted_before
+        return removed
+
+    # -- used by Upload --------------------------------------------------------------------------------------------
+    def count(self, more_bytes: int, *, is_checked: bool = True) -> None:
+        """Add to the used bytes; raise SpoolFull where the quota does not allow it."""
+        with self._lock:
+            if is_checked and self.used_bytes + more_bytes > self._quota_bytes:
+                raise SpoolFull("the spool's quota is used up")
+            self.used_bytes += more_bytes
+
+    def check_room(self) -> None:
+        """Raise SpoolFull where less of the disk is free than agreed."""
+        with translate_disk_errors():
+            disk = os.statvfs(self._directory)
+        if disk.f_bavail < self._minimum_free_ratio * disk.f_blocks:
+            raise SpoolFull("the disk is nearly full")
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+    def _path(self, payload: str) -> Path:
+        if not _PAYLOAD_NAME.fullmatch(payload):
+            raise ValueError("a payload's name is <id>.<uuid>")
+        return self._directory / payload[:2] / payload
+
+    def _make_room_for(self, payload: Path) -> None:
+        if not payload.parent.is_dir():
+            payload.parent.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(self._directory)
+
+    def _files(self) -> Iterator[os.DirEntry[str]]:
+        """Yield what lies in the folders of two hex digits; they may vanish meanwhile."""
+        with translate_disk_errors():
+            for folder in sorted(self._directory.glob("[0-9a-f][0-9a-f]")):
+                with os.scandir(folder) as entries:
+                    yield from entries
+
+    def _payloads(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for entry in self._files():
+            if _PAYLOAD_NAME.fullmatch(entry.name):
+                with suppress(FileNotFoundError):
+                    yield Path(entry.path), entry.stat()
+
+    def _abandoned(self) -> Iterator[Path]:
+        yield from self._incoming.iterdir()
+        for entry in self._files():
+            path = Path(entry.path)
+            if path.suffix == _SIDECAR_SUFFIX and not path.with_suffix("").exists():
+                yield path
+
+    def _measure(self) -> int:
+        arriving = 0
+        for path in self._incoming.iterdir():
+            with suppress(FileNotFoundError):
+                arriving += path.stat().st_size
+        return arriving + sum(info.st_size for _, info in self._payloads())
+
+    def _report_unreadable(self, payload: Path, error: Exception | None) -> None:
+        logger.error(
+            "a payload has no readable sidecar",
+            extra={"action": "sidecar_unreadable", "payload": payload.name, "error": type(error).__name__},
+        )
+
+
+def _sidecar(payload: Path) -> Path:
+    return payload.with_name(payload.name + _SIDECAR_SUFFIX)

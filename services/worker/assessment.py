@@ -1,0 +1,109 @@
+"""One film's walk through the worker: decode, batch, decide. Reads as DESIGN §4 does.
+
+Owns what a film ends with. Must not know Redis, streams or other films; ``consumer`` calls it and keeps the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from model.bundle import Bundle, OperatingPoint
+from model.decision import Decision, Policy, decide, not_assessed
+from model.errors import ImageError, NonFiniteScore, Reason
+from model.gate import GateSpec
+from model.preprocessing import PreprocessingSpec
+from services.jobs.records import Job, ModelReference
+from services.jobs.spool import Spool
+from services.worker.batching import Batcher
+from services.worker.decoding_messages import DecodingRequest
+from services.worker.decoding_pool import DecodingPool
+
+# The bundle's own operating point, until sites have policies of their own.
+_BUNDLE_POLICY_VERSION = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What this worker serves, and by which point it decides."""
+
+    model: ModelReference
+    operating_point: OperatingPoint
+    preprocessing: PreprocessingSpec
+    gate: GateSpec
+
+    @classmethod
+    def of(cls, bundle: Bundle, *, operating_point: str | None, gate: GateSpec) -> Serving:
+        """Serve a bundle; raise ``BundleIncompatible`` where it has no point of that name."""
+        manifest = bundle.manifest
+        return cls(
+            model=ModelReference(name=manifest.name, version=manifest.version, digest=bundle.digest),
+            operating_point=manifest.operating_point(operating_point),
+            preprocessing=manifest.preprocessing,
+            gate=gate,
+        )
+
+    def policy(self, site: str) -> Policy:
+        """Return the policy that decides this site's films."""
+        return Policy(
+            site=site,
+            version=_BUNDLE_POLICY_VERSION,
+            name=self.operating_point.name,
+            threshold=self.operating_point.threshold,
+            model_digest=self.model.digest,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """A film's decision, the model that looked at it if one did, and milliseconds per stage it came through."""
+
+    decision: Decision
+    model: ModelReference | None = None
+    decode_ms: float | None = None
+    inference_ms: float | None = None
+
+
+class Assessor:
+    """Assesses films one caller at a time; many callers at once make it a pipeline."""
+
+    def __init__(self, *, spool: Spool, decoding: DecodingPool, batcher: Batcher, serving: Serving) -> None:
+        self._spool = spool
+        self._decoding = decoding
+        self._batcher = batcher
+        self._serving = serving
+
+    async def assess(self, job: Job) -> Assessment:
+        """Return the film's end, whatever is wrong with the film.
+
+        Raises
+        ------
+        SpoolUnavailable, InferenceError
+            If this worker could not look at it; ``retryable``.
+        """
+        request = await self._request(job)
+        try:
+            film = await self._decoding.decode(request)
+        except ImageError as error:
+            return Assessment(decision=not_assessed(error.reason))
+        scored = await self._batcher.score(film.tensor)
+        try:
+            decision = decide(scored.score, self._serving.policy(job.site))
+        except NonFiniteScore:
+            decision = not_assessed(Reason.NON_FINITE)
+        return Assessment(
+            decision=decision,
+            model=self._serving.model,
+            decode_ms=film.decode_ms,
+            inference_ms=scored.inference_ms,
+        )
+
+    async def _request(self, job: Job) -> DecodingRequest:
+        return DecodingRequest(
+            path=await asyncio.to_thread(self._spool.read, job),
+            payload_bytes=job.payload_bytes,
+            sha256=job.sha256,
+            claims=job.claims,
+            gate=self._serving.gate,
+            preprocessing=self._serving.preprocessing,
+        )

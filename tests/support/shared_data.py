@@ -1,0 +1,18 @@
+"""Real films that live outside of the repository (``TRIAGE_TEST_DATA``, or ``shared/data`` beside the checkout)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_BESIDE_CHECKOUT = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def shared_data(*parts: str) -> Path:
+    """Return a folder or file of the shared data; skip the test where it is absent."""
+    path = Path(os.environ.get("TRIAGE_TEST_DATA", _BESIDE_CHECKOUT)).joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no shared data: {'/'.join(parts)} is absent (set TRIAGE_TEST_DATA)")
+    return path

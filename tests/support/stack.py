@@ -1,0 +1,56 @@
+"""``cxr-triage up`` as a test sees it: a command that says where it serves, and processes that must not outlive it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.support.gateway import ServiceProcess, environment, wait_until
+
+_READY = re.compile(r"^ready: (\S+)", re.MULTILINE)
+
+
+class StackProcess(ServiceProcess):
+    """An embedded stack in ``directory / "data"`` on a free port."""
+
+    def __init__(self, directory: Path, *, bundle: Path, workers: int = 1, **settings: object) -> None:
+        self.data_dir = directory / "data"
+        options = ["--data-dir", str(self.data_dir), "--port", "0", "--workers", str(workers), "--bundle", str(bundle)]
+        places = {"spool_minimum_free_ratio": 0.0}
+        super().__init__(
+            ["-m", "services.cli", "up", *options], directory / "up.log", environment(**(places | settings))
+        )
+
+    def wait_ready(self) -> str:
+        """Wait until films are scored; return the URL of the gateway."""
+        wait_until(lambda: bool(_READY.search(self.output)) or not self.is_running, what="the stack")
+        found = _READY.findall(self.output)
+        assert self.is_running, self.output[-3000:]
+        return str(found[-1])
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.wait_ready(), trust_env=False, timeout=60.0)
+
+    def children(self) -> list[psutil.Process]:
+        """Return every process below this one, grandchildren too."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, name: str) -> psutil.Process:
+        """Return the newest process whose command line holds ``name``."""
+        found = [child for child in self.children() if name in " ".join(child.cmdline())]
+        return max(found, key=lambda process: process.create_time())
+
+
+def wait_gone(processes: list[psutil.Process]) -> None:
+    """Wait until none of them runs any more."""
+    wait_until(lambda: not any(_runs(process) for process in processes), what="the end of all children")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from model.decision import Score
+from model.errors import InferenceError
+from model.image import Tensor
+from model.runtime import Provider
+from services.worker.batching import Batcher, BatchPolicy, BatchScorer
+from services.worker.heartbeat import Watchdog
+
+
+class MeanScorer:
+    """Scores a film by its mean, remembers batches, and runs only while it is let."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.threads: set[str] = set()
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self.started = threading.Event()
+
+    def score(self, tensors: Tensor) -> list[Score]:
+        self.started.set()
+        assert self.may_run.wait(10)
+        self.batches.append(len(tensors))
+        self.threads.add(threading.current_thread().name)
+        if any(tensor.max() == 255 for tensor in tensors):
+            raise InferenceError("out of memory")
+        return [Score(probability=float(tensor.mean()) / 255) for tensor in tensors]
+
+
+def film(level: int) -> Tensor:
+    return np.full((1, 4, 4), level, dtype=np.uint8)
+
+
+Start = Callable[[BatchScorer, BatchPolicy], Awaitable[Batcher]]
+NO_WAIT = BatchPolicy(max_films=4, patience_seconds=0.0)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def build(scorer: BatchScorer, policy: BatchPolicy) -> Batcher:
+        batcher = Batcher(scorer, policy=policy, watchdog=Watchdog(seconds=60))
+        tasks.append(asyncio.create_task(batcher.run()))
+        return batcher
+
+    yield build
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_every_film_gets_its_own_score(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, NO_WAIT)
+    scored = await asyncio.gather(*(batcher.score(film(level)) for level in range(10)))
+    assert [round(one.score.probability * 255) for one in scored] == list(range(10))
+    assert all(one.inference_ms >= 0 for one in scored)
+
+
+async def test_films_that_come_while_a_batch_runs_form_the_next_one_up_to_the_limit(start: Start) -> None:
+    scorer = MeanScorer()
+    scorer.may_run.clear()
+    batcher = await start(scorer, NO_WAIT)
+    first = asyncio.create_task(batcher.score(film(0)))
+    await asyncio.to_thread(scorer.started.wait, 10)
+    rest = [asyncio.create_task(batcher.score(film(level))) for level in range(1, 7)]
+    await asyncio.sleep(0)
+    scorer.may_run.set()
+    await asyncio.gather(first, *rest)
+    assert scorer.batches == [1, 4, 2]
+
+
+async def test_inference_never_runs_on_the_event_loop(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, NO_WAIT)
+    await asyncio.gather(*(batcher.score(film(1)) for _ in range(5)))
+    assert len(scorer.threads) == 1
+    assert threading.current_thread().name not in scorer.threads
+
+
+async def test_a_batch_that_fails_fails_its_films_and_the_next_one_is_scored(start: Start) -> None:
+    batcher = await start(MeanScorer(), NO_WAIT)
+    with pytest.raises(InferenceError):
+        await batcher.score(film(255))
+    assert (await batcher.score(film(51))).score.probability == pytest.approx(0.2)
+
+
+async def test_a_film_nobody_waits_for_is_left_out(start: Start) -> None:
+    scorer = MeanScorer()
+    scorer.may_run.clear()
+    batcher = await start(scorer, NO_WAIT)
+    first = asyncio.create_task(batcher.score(film(0)))
+    await asyncio.to_thread(scorer.started.wait, 10)
+    unwanted, wanted = (asyncio.create_task(batcher.score(film(level))) for level in (1, 2))
+    await asyncio.sleep(0)
+    unwanted.cancel()
+    await asyncio.sleep(0)
+    scorer.may_run.set()
+    await asyncio.gather(first, wanted)
+    assert scorer.batches == [1, 1]
+
+
+async def test_a_gpu_waits_a_moment_for_company(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, BatchPolicy(max_films=8, patience_seconds=0.2))
+    first = asyncio.create_task(batcher.score(film(0)))
+    await asyncio.sleep(0)
+    await asyncio.gather(first, *(batcher.score(film(1)) for _ in range(3)))
+    assert scorer.batches == [4]
+
+
+def test_a_cpu_does_not_wait_and_a_gpu_does() -> None:
+    assert BatchPolicy.for_provider(Provider.CPU) == BatchPolicy(max_films=4, patience_seconds=0.0)
+    assert BatchPolicy.for_provider(Provider.CUDA).max_films == 32
+    assert BatchPolicy.for_provider(Provider.CUDA).patience_seconds > 0
+    assert BatchPolicy.for_provider(Provider.CPU, max_films=1).max_films == 1

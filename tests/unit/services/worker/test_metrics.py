@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from urllib.error import HTTPError
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from model.decision import Outcome, Policy, Score, decide, not_assessed
+from model.errors import Reason
+from services.jobs.records import ModelReference, Priority
+from services.worker import metrics
+from services.worker.errors import PortTaken
+from services.worker.probes import ProbeServer, Readiness
+
+SERVED = ModelReference(name="tiny", version="0.0.1", digest="ab" * 32)
+# PROTOCOLS.md §5; what the worker can know of them.
+PROMISED = {
+    "cxr_gate",
+    "cxr_decisions",
+    "cxr_score",
+    "cxr_stage_duration_seconds",
+    "cxr_end_to_end_duration_seconds",
+    "cxr_batch_size",
+    "cxr_worker_heartbeat_timestamp_seconds",
+    "cxr_model_info",
+    "cxr_worker_info",
+}
+
+
+@pytest.fixture
+def readiness() -> Readiness:
+    return Readiness()
+
+
+@pytest.fixture
+def server(readiness: Readiness) -> Iterator[ProbeServer]:
+    probes = ProbeServer(readiness, host="127.0.0.1", port=0)
+    yield probes
+    probes.close()
+
+
+def get(server: ProbeServer, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def families(server: ProbeServer) -> dict[str, dict[tuple[str, ...], float]]:
+    _, text = get(server, "/metrics")
+    return {
+        family.name: {
+            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+            for sample in family.samples
+        }
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_the_exposition_parses_and_has_the_promised_names(server: ProbeServer) -> None:
+    metrics.describe(model=SERVED, provider="cpu", threads=2, decoders=2)
+    exposed = families(server)
+    assert set(exposed) >= PROMISED
+    assert exposed["cxr_model_info"][("cxr_model_info", "ab" * 6, "tiny", "serving", "0.0.1")] == 1
+
+
+def test_a_scored_film_and_an_unread_one_are_counted_apart(server: ProbeServer) -> None:
+    policy = Policy(site="north", version=0, name="f3", threshold=0.5, model_digest=SERVED.digest)
+    scored = decide(Score(probability=0.7), policy)
+    for decision in (scored, not_assessed(Reason.BLANK)):
+        metrics.count_decision(decision, site="north", priority=Priority.STAT, model=SERVED, total_ms=100)
+    exposed = families(server)
+    decisions = exposed["cxr_decisions"]
+    assert decisions[("cxr_decisions_total", "ab" * 6, Outcome.FLAGGED, "f3/0", "north")] == 1
+    assert decisions[("cxr_decisions_total", "ab" * 6, Outcome.NOT_ASSESSED, "", "north")] == 1
+    assert exposed["cxr_gate"][("cxr_gate_total", "blank")] == 1
+    assert exposed["cxr_score"][("cxr_score_bucket", "0.7")] == 1
+    assert exposed["cxr_score"][("cxr_score_bucket", "0.65")] == 0
+
+
+def test_sites_cannot_grow_the_exposition_without_end(server: ProbeServer) -> None:
+    for number in range(60):
+        metrics.count_decision(
+            not_assessed(Reason.AGE), site=f"site-{number}", priority=Priority.ROUTINE, model=SERVED, total_ms=1
+        )
+    sites = {labels[-1] for labels in families(server)["cxr_decisions"]}
+    assert "other" in sites
+    assert len(sites) <= 21
+
+
+def test_a_worker_is_ready_only_while_it_takes_jobs_and_redis_answers(
+    server: ProbeServer, readiness: Readiness
+) -> None:
+    assert get(server, "/health/live")[0] == 200
+    assert get(server, "/health/ready")[0] == 503
+    readiness.set_started(True)
+    assert get(server, "/health/ready")[0] == 503
+    readiness.set_queue_reachable(True)
+    assert get(server, "/health/ready")[0] == 200
+    readiness.set_queue_reachable(False)
+    assert get(server, "/health/ready")[0] == 503
+    assert get(server, "/nowhere")[0] == 404
+
+
+def test_a_taken_port_is_one_clear_error(server: ProbeServer, readiness: Readiness) -> None:
+    with pytest.raises(PortTaken, match=str(server.port)):
+        ProbeServer(readiness, host="127.0.0.1", port=server.port)

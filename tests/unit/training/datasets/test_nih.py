@@ -1,0 +1,130 @@
+"""The NIH reader takes what people have on disk, and names what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.datasets import COLUMNS, row, write_collection, write_table
+from tests.support.shared_data import shared_data
+from training.datasets.nih import read_nih
+from training.errors import DatasetError
+
+
+def table_and_films(directory: Path, rows: list[list[str]], *, columns: tuple[str, ...] = COLUMNS) -> Path:
+    directory.mkdir(exist_ok=True)
+    write_table(directory / "Data_Entry_2017.csv", rows, columns)
+    for values in rows:
+        (directory / values[0]).write_bytes(b"")
+    return directory
+
+
+def test_one_flat_folder_and_kaggles_twelve_folders_are_the_same(tmp_path: Path) -> None:
+    flat = write_collection(tmp_path / "flat", patients=4, pixels=32)
+    nested = write_collection(
+        tmp_path / "nested", patients=4, pixels=32, folder=lambda patient: f"images_{patient:03d}/images"
+    )
+    first, second = (read_nih(directory, missing_images="error") for directory in (flat, nested))
+    assert [sample.id for sample in first.samples] == [sample.id for sample in second.samples]
+    assert first.fingerprint == second.fingerprint
+    assert all(sample.path.is_file() for sample in second.samples)
+
+
+def test_films_may_have_become_jpegs(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("00000001_000.png", "No Finding", 1)])
+    (directory / "00000001_000.png").rename(directory / "00000001_000.jpg")
+    (sample,) = read_nih(directory, missing_images="error").samples
+    assert sample.path.suffix == ".jpg"
+    assert sample.id == "00000001_000.png"
+
+
+def test_a_row_becomes_a_sample(tmp_path: Path) -> None:
+    rows = [
+        row("1.png", "Mass|Nodule", 7, view="AP", age="058Y", sex="M"),
+        row("2.png", "No Finding", 8, age="414", view="LL", sex=""),
+    ]
+    first, second = read_nih(table_and_films(tmp_path, rows), missing_images="error").samples
+    assert (first.patient, first.findings, first.is_unhealthy) == ("7", ("Mass", "Nodule"), True)
+    assert (first.view, first.age_years, first.sex) == ("AP", 58, "M")
+    assert (second.findings, second.is_unhealthy) == ((), False)
+    assert (second.view, second.age_years, second.sex) == (None, None, None)
+
+
+@pytest.mark.parametrize("spelling", ["Patient Gender", "Patient Sex"])
+def test_both_spellings_of_the_header_are_read(tmp_path: Path, spelling: str) -> None:
+    columns = tuple(spelling if name == "Patient Gender" else name for name in COLUMNS)
+    # The 2017 table split the last two columns at the comma inside their brackets and ended in an empty one.
+    columns = (*columns[:7], "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "")
+    directory = table_and_films(tmp_path, [[*row("1.png", "Mass", 1)[:7], "1", "2", "3", "4", ""]], columns=columns)
+    assert read_nih(directory, missing_images="error").samples[0].sex == "F"
+
+
+def test_missing_columns_are_named(tmp_path: Path) -> None:
+    columns = tuple(name for name in COLUMNS if name not in ("Patient ID", "View Position"))
+    with pytest.raises(DatasetError, match="lacks the column Patient ID, View Position"):
+        read_nih(table_and_films(tmp_path, [], columns=columns), missing_images="error")
+
+
+def test_a_short_row_is_named_by_its_line(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1), ["2.png", "Mass"]])
+    with pytest.raises(DatasetError, match="line 3 has too few columns"):
+        read_nih(directory, missing_images="error")
+
+
+def test_missing_films_are_counted_and_named_or_skipped_on_request(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row(f"{number}.png", "Mass", number) for number in range(5)])
+    (directory / "1.png").unlink()
+    (directory / "3.png").unlink()
+    with pytest.raises(DatasetError, match=r"lists 2 films .*1\.png, 3\.png"):
+        read_nih(directory, missing_images="error")
+    collection = read_nih(directory, missing_images="skip")
+    assert [sample.id for sample in collection.samples] == ["0.png", "2.png", "4.png"]
+    assert collection.rows_without_film == 2
+
+
+def test_a_table_without_any_film_is_an_error_even_when_skipping(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
+    (directory / "1.png").unlink()
+    with pytest.raises(DatasetError, match="lists 1 films"):
+        read_nih(directory, missing_images="skip")
+
+
+def test_a_folder_without_table_says_what_it_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"Data_Entry_2017_v2020\.csv or Data_Entry_2017\.csv"):
+        read_nih(tmp_path, missing_images="error")
+
+
+def test_one_name_twice_is_refused_in_table_and_on_disk(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"lists 1\.png twice"):
+        read_nih(table_and_films(tmp_path, [row("1.png", "Mass", 1)] * 2), missing_images="error")
+    (tmp_path / "1.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match="two files are named 1"):
+        read_nih(tmp_path, missing_images="error")
+
+
+def test_notes_say_which_films_are_disputed_and_the_official_list_which_are_test(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1), row("2.png", "Mass", 2)])
+    (directory / "notes.csv").write_text(
+        "image_index,official_split,rsna_says_normal\n1.png,train_val,1\n2.png,test,0\n"
+    )
+    samples = read_nih(directory, missing_images="error").samples
+    assert [sample.is_disputed for sample in samples] == [True, False]
+    assert [sample.official_part for sample in samples] == ["train_val", "test"]
+    (directory / "test_list.txt").write_text("1.png\n")
+    samples = read_nih(directory, missing_images="error").samples
+    assert [sample.official_part for sample in samples] == ["test", "train_val"]
+
+
+def test_another_film_changes_the_fingerprint(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
+    before = read_nih(directory, missing_images="error").fingerprint
+    (directory / "1.png").write_bytes(b"other")
+    assert read_nih(directory, missing_images="error").fingerprint != before
+
+
+def test_the_real_table_has_the_counts_that_its_readme_states() -> None:
+    samples = read_nih(shared_data("nih"), missing_images="error").samples
+    assert len(samples) == 1380
+    assert sum(sample.is_unhealthy for sample in samples) == 859
+    assert sum(sample.is_disputed for sample in samples) == 140

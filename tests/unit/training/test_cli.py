@@ -1,0 +1,90 @@
+"""The command line says what is wrong in one line and ends with 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import training
+from tests.support.datasets import write_collection
+from training.cli import main
+
+RECIPE = str(Path(training.__file__).parent / "recipes" / "healthy_unhealthy.toml")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["cxr-train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "absent.toml", "--data", "d", "--out", "o"), "cannot read the recipe absent.toml"),
+        (("run", RECIPE, "--preset", "gpu", "--data", "d", "--out", "o"), "no preset 'gpu'"),
+        (("run", RECIPE, "--data", "d", "--out", "o"), "has no table"),
+        (("run", RECIPE, "--data", "d", "--out", "o", "--init", "absent.pth"), "cannot read the weights"),
+        (("run", RECIPE, "--data", "d", "--out", "o", "--device", "abacus"), "cannot use the device 'abacus'"),
+        (("step", "head", "--out", "o"), "not a run directory"),
+        (("step", "fold", "--out", "o"), "there is no step 'fold'"),
+        (("status", "--out", "o"), "not a run directory"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.err.startswith("cxr-train: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_steps_run_one_by_one_and_status_shows_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = str(write_collection(tmp_path / "data", patients=60, films_per_patient=1, pixels=32))
+    out = str(tmp_path / "run")
+    assert run(monkeypatch, "prepare", RECIPE, "--preset", "cpu", "--data", data, "--out", out) == 0
+    assert run(monkeypatch, "step", "manifest", "--out", out) == 0
+    assert run(monkeypatch, "step", "manifest", "--out", out) == 0
+    assert run(monkeypatch, "status", "--out", out) == 0
+    shown = capsys.readouterr().out
+    assert "manifest: finished earlier, kept" in shown
+    assert shown.count("yes") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--help",), 0, "From labelled films to a bundle"),
+        (("run", "--help"), 0, "--preset"),
+        (("step", "pixels", "--out", "absent"), 2, "needs torch; install the extra"),
+    ],
+)
+def test_help_answers_without_the_extra_and_all_else_names_it(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    without_torch = "import sys; sys.modules['torch'] = None; from training.cli import main; main()"
+    environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", without_torch, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert said in ended.stdout + ended.stderr

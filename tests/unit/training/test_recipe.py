@@ -1,0 +1,82 @@
+"""A recipe is read whole or refused by the name of its faulty key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import training
+from training.errors import RecipeError
+from training.recipe import read_recipe
+
+RECIPES = Path(training.__file__).parent / "recipes"
+SHIPPED = RECIPES / "healthy_unhealthy.toml"
+
+
+def changed(directory: Path, old: str, new: str) -> Path:
+    text = SHIPPED.read_text()
+    assert old in text
+    path = directory / "changed.toml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_valid_and_says_what_to_expect(path: Path) -> None:
+    read_recipe(path)
+    head = path.read_text().split("\n\n")[0]
+    for word in ("Command", "expects", "F3", "+-", "minutes", "cores"):
+        assert word in head
+
+
+def test_the_shipped_recipe_is_the_system_of_report_002() -> None:
+    recipe = read_recipe(SHIPPED)
+    assert (recipe.network.architecture, recipe.network.hidden, recipe.network.dropout) == ("resnet50", 512, 0.4)
+    assert (recipe.head.epochs, recipe.finetune.epochs, recipe.finetune.optimiser) == (500, 5, "sgd")
+    assert recipe.preprocessing.size == 512
+    assert recipe.data.split == "patient"
+
+
+def test_a_preset_overrides_only_what_it_names() -> None:
+    recipe, preset = read_recipe(SHIPPED), read_recipe(SHIPPED, "cpu")
+    assert preset.preprocessing.size == 128
+    assert preset.network == recipe.network
+    assert preset.bundle.licence == recipe.bundle.licence
+    assert preset.sha256 != recipe.sha256
+
+
+def test_an_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="no preset 'gpu'; it has: cpu"):
+        read_recipe(SHIPPED, "gpu")
+
+
+def test_comments_and_order_do_not_change_the_digest(tmp_path: Path) -> None:
+    path = changed(tmp_path, "hidden = 512\ndropout = 0.4", "# the report's own\ndropout = 0.4\nhidden = 512")
+    assert read_recipe(path).sha256 == read_recipe(SHIPPED).sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("hidden = 512", "hiden = 512", r"network\.(hidden|hiden)"),
+        ("size = 512", "size = 512\ncolour = true", r"preprocessing\.colour: unknown key"),
+        ("dropout = 0.4", "dropout = 1.4", r"network\.dropout: .*less than 1"),
+        ("seed = 2017", "", "seed: Field required"),
+        ("train = 0.70", "train = 0.60", "data: .*must be 1, not 0.9"),
+        ("epochs = 500", "epochs = inf", r"head\.epochs"),
+        ("[head]", "[head", "is not TOML"),
+    ],
+)
+def test_a_faulty_recipe_is_refused_by_key(tmp_path: Path, old: str, new: str, named: str) -> None:
+    with pytest.raises(RecipeError, match=named):
+        read_recipe(changed(tmp_path, old, new))
+
+
+def test_a_shipped_recipe_goes_by_its_name() -> None:
+    assert read_recipe(Path("healthy_unhealthy")) == read_recipe(SHIPPED)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"absent\.toml"):
+        read_recipe(tmp_path / "absent.toml")

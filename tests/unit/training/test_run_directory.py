@@ -1,0 +1,86 @@
+"""A step's folder is whole or absent, and a key tells whether it is the one that was asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.errors import RunError
+from training.run_directory import RunDirectory
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from training.run_directory import RunDirectory
+with RunDirectory(Path(sys.argv[1])).writing("head", "new") as output:
+    (output / "head.pt").write_text("half of it")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def finish(run: RunDirectory, key: str, content: str) -> None:
+    with run.writing("head", key) as output:
+        (output / run.head.name).write_text(content)
+
+
+def fail_half_way(path: Path) -> None:
+    path.write_text("half of it")
+    raise OSError("disk full")
+
+
+def test_a_finished_step_is_there_with_its_key(run: RunDirectory) -> None:
+    assert run.key("head") is None
+    finish(run, "a", "first")
+    assert run.key("head") == "a"
+    assert run.head.read_text() == "first"
+
+
+def test_other_inputs_replace_a_finished_step(run: RunDirectory) -> None:
+    finish(run, "a", "first")
+    finish(run, "b", "second")
+    assert run.key("head") == "b"
+    assert run.head.read_text() == "second"
+    assert [path.name for path in run.root.iterdir()] == ["head"]
+
+
+def test_a_step_that_raises_leaves_what_was_finished_before(run: RunDirectory) -> None:
+    finish(run, "a", "first")
+    with pytest.raises(OSError, match="disk full"), run.writing("head", "b") as output:
+        fail_half_way(output / run.head.name)
+    assert run.key("head") == "a"
+    assert run.head.read_text() == "first"
+
+
+def test_a_killed_step_leaves_nothing_that_looks_finished(run: RunDirectory) -> None:
+    finish(run, "a", "first")
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(run.root)], env=os.environ, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert run.key("head") == "a"
+    assert run.head.read_text() == "first"
+    finish(run, "c", "third")
+    assert run.head.read_text() == "third"
+    assert [path.name for path in run.root.iterdir()] == ["head"]
+
+
+def test_a_folder_without_stamp_is_not_finished(run: RunDirectory) -> None:
+    run.head.parent.mkdir()
+    run.head.write_text("copied by hand")
+    assert run.key("head") is None
+
+
+def test_a_directory_that_is_no_run_is_named(run: RunDirectory) -> None:
+    with pytest.raises(RunError, match="not a run directory"):
+        run.read_order()
+    run.order.write_text("{}")
+    with pytest.raises(RunError, match="not written by this version"):
+        run.read_order()

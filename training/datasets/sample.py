@@ -1,0 +1,100 @@
+"""One labelled film, and the table of them that the ``manifest`` step hands to all later steps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+_COLUMNS = ("id", "path", "patient", "findings", "view", "age_years", "sex", "is_disputed", "official_part", "part")
+
+
+class Part(StrEnum):
+    """What a film may be used for. A patient's films all have the same part."""
+
+    TRAIN = "train"
+    SELECT = "select"
+    CALIBRATE = "calibrate"
+    TEST = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A film with its label.
+
+    Attributes
+    ----------
+    id
+        Name of the film in its collection, unique.
+    path
+        Where its file is.
+    patient
+        Pseudonymous patient number of the collection; films that share it are never separated.
+    findings
+        Labels as the collection spells them; empty means no finding.
+    view
+        ``PA``, ``AP`` or ``None`` where unknown.
+    is_disputed
+        A second reading of this film contradicts the label; such films neither train nor certify.
+    official_part
+        ``test`` or ``train_val`` where the collection publishes a list, else ``None``.
+    """
+
+    id: str
+    path: Path
+    patient: str
+    findings: tuple[str, ...]
+    view: str | None = None
+    age_years: int | None = None
+    sex: str | None = None
+    is_disputed: bool = False
+    official_part: str | None = None
+
+    @property
+    def is_unhealthy(self) -> bool:
+        """Whether any finding is recorded: the positive class."""
+        return bool(self.findings)
+
+
+def write_samples(path: Path, samples: Iterable[Sample], parts: Mapping[str, Part]) -> None:
+    """Write the table of samples with the part of each, in the order given."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for sample in samples:
+            writer.writerow(
+                (
+                    sample.id,
+                    sample.path,
+                    sample.patient,
+                    "|".join(sample.findings),
+                    sample.view or "",
+                    "" if sample.age_years is None else sample.age_years,
+                    sample.sex or "",
+                    int(sample.is_disputed),
+                    sample.official_part or "",
+                    parts[sample.id],
+                )
+            )
+
+
+def read_samples(path: Path) -> list[tuple[Sample, Part]]:
+    """Read what ``write_samples`` wrote, in the same order."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(_sample(row), Part(row["part"])) for row in csv.DictReader(file)]
+
+
+def _sample(row: dict[str, str]) -> Sample:
+    return Sample(
+        id=row["id"],
+        path=Path(row["path"]),
+        patient=row["patient"],
+        findings=tuple(row["findings"].split("|")) if row["findings"] else (),
+        view=row["view"] or None,
+        age_years=int(row["age_years"]) if row["age_years"] else None,
+        sex=row["sex"] or None,
+        is_disputed=row["is_disputed"] == "1",
+        official_part=row["official_part"] or None,
+    )

@@ -1,0 +1,44 @@
+"""Labels and row numbers of the sample table, as arrays that torch and scikit-learn take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from training.datasets.sample import Part, Sample
+
+Table = Sequence[tuple[Sample, Part]]
+
+
+def labels_of(table: Table) -> NDArray[np.int64]:
+    """Return 1 for unhealthy and 0 for healthy, ``(n,)``."""
+    return np.array([sample.is_unhealthy for sample, _ in table], dtype=np.int64)
+
+
+def rows_of(table: Table, part: Part, *, leave_out_disputed: bool) -> list[int]:
+    """Return the row numbers of one part, without films whose label a second reading contradicts."""
+    return [
+        row
+        for row, (sample, its_part) in enumerate(table)
+        if its_part is part and not (leave_out_disputed and sample.is_disputed)
+    ]
+
+
+def area_under_curve(labels: Tensor, logits: Tensor) -> float:
+    """Return the ROC AUC of ``logits`` ``(n, 2)`` for labels ``(n,)``."""
+    margin = (logits[:, 1] - logits[:, 0]).float()
+    return float(roc_auc_score(labels.cpu().numpy(), margin.cpu().numpy()))
+
+
+def patients_of(table: Table) -> NDArray[np.str_]:
+    """Return the patient of each film, ``(n,)``."""
+    return np.array([sample.patient for sample, _ in table], dtype=np.str_)
+
+
+def views_of(table: Table) -> NDArray[np.str_]:
+    """Return the view of each film, ``(n,)``; ``unknown`` where the collection does not say."""
+    return np.array([sample.view or "unknown" for sample, _ in table], dtype=np.str_)

@@ -1,0 +1,122 @@
+"""The order of the steps, and which of them still have to run.
+
+A step's key is a digest of its name, of the recipe's sections that it reads, and of the key before it. A step whose
+folder carries its key is finished and is not repeated; changing a value repeats the steps from the first that reads it.
+
+``export`` precedes ``threshold`` and ``evaluate``: thresholds are certified, and the test part is scored once, on the
+graph that ships.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from training.datasets.nih import read_nih
+from training.errors import RunError
+from training.run_directory import STEP_NAMES
+from training.step import StepContext, StepFunction
+from training.steps import evaluate, export, features, finetune, head, manifest, pixels, publish, threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step, and the sections of the recipe that can change what it writes."""
+
+    name: str
+    run: StepFunction
+    sections: tuple[str, ...] = ()
+    uses_init: bool = False
+
+
+STEPS = (
+    Step(name="manifest", run=manifest.run, sections=("data", "seed")),
+    Step(name="pixels", run=pixels.run, sections=("preprocessing",)),
+    Step(name="features", run=features.run, sections=("network",), uses_init=True),
+    Step(name="head", run=head.run, sections=("head", "seed")),
+    Step(name="finetune", run=finetune.run, sections=("finetune", "scratch", "augmentation"), uses_init=True),
+    Step(name="export", run=export.run, sections=("export",)),
+    Step(name="threshold", run=threshold.run, sections=("threshold",)),
+    Step(name="evaluate", run=evaluate.run, sections=("evaluation",)),
+    Step(name="publish", run=publish.run, sections=("bundle",)),
+)
+assert tuple(step.name for step in STEPS) == STEP_NAMES
+
+
+def run_line(context: StepContext) -> list[str]:
+    """Run every step that is not finished, in order; return the names of those that ran.
+
+    Raises
+    ------
+    TrainingError
+        As the steps do; what was finished before stays.
+    """
+    ran = []
+    fingerprint = read_nih(context.order.data, missing_images=context.order.recipe.data.missing_images).fingerprint
+    for step, key in _keys(context, fingerprint):
+        if _is_finished(context, step, key):
+            context.console.print(f"{step.name}: finished earlier, kept")
+            continue
+        _run_step(context, step, key)
+        ran.append(step.name)
+    return ran
+
+
+def run_step(context: StepContext, name: str) -> bool:
+    """Run one step whose predecessors are finished; return whether it had to run.
+
+    Raises
+    ------
+    RunError
+        If an earlier step is not finished with the inputs of this run.
+    """
+    data = context.order.data
+    if name == STEP_NAMES[0]:
+        fingerprint = read_nih(data, missing_images=context.order.recipe.data.missing_images).fingerprint
+    elif context.run.provenance.exists():
+        fingerprint = json.loads(context.run.provenance.read_text(encoding="utf-8"))["data_fingerprint"]
+    else:
+        raise RunError(f"step '{name}' needs step '{STEP_NAMES[0]}', which is not finished in {context.run.root}")
+    for step, key in _keys(context, fingerprint):
+        is_finished = _is_finished(context, step, key)
+        if step.name == name:
+            if not is_finished:
+                _run_step(context, step, key)
+            return not is_finished
+        if not is_finished:
+            raise RunError(f"step '{name}' needs step '{step.name}', which is not finished in {context.run.root}")
+    raise RunError(f"there is no step '{name}'; the steps are {', '.join(STEP_NAMES)}")
+
+
+def _keys(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
+    values = context.order.recipe.model_dump(mode="json")
+    key = fingerprint
+    for step in STEPS:
+        inputs = {
+            "before": key,
+            "step": step.name,
+            "recipe": {section: values[section] for section in step.sections},
+            "init_sha256": context.order.init_sha256 if step.uses_init else None,
+            "destination": str(context.destination) if step.name == "publish" else None,
+        }
+        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        yield step, key
+
+
+def _is_finished(context: StepContext, step: Step, key: str) -> bool:
+    # The bundle lies outside of the step's folder; whoever removed it wants it again.
+    is_there = step.run is not publish.run or context.destination.exists()
+    return is_there and context.run.key(step.name) == key
+
+
+def _run_step(context: StepContext, step: Step, key: str) -> None:
+    began = time.perf_counter()
+    try:
+        with context.run.writing(step.name, key) as output:
+            step.run(context, output)
+    except OSError as error:
+        raise RunError(f"step '{step.name}' failed: {error}") from error
+    context.console.print(f"{step.name}: {time.perf_counter() - began:.1f} s")

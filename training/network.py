@@ -1,0 +1,118 @@
+"""The torch network: a residual backbone with torchvision's keys under a tanh head with two logits.
+
+Takes tensors as ``preprocess`` returns them; normalisation is part of the network, so that no caller can forget it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from pathlib import Path
+
+import torch
+from monai.networks.nets.resnet import resnet18, resnet50
+from torch import Tensor, nn
+
+from training.errors import RecipeError
+from training.recipe import NetworkRecipe
+
+_BUILDERS = {"resnet18": resnet18, "resnet50": resnet50}
+_FEATURES = {"resnet18": 512, "resnet50": 2048}
+_WHITE = 255.0
+# torch's restricted unpickler interprets whatever bytes it is given, and stumbles in each of these ways.
+_UNREADABLE = (
+    OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError, ValueError, TypeError, AttributeError,
+    struct.error,
+)  # fmt: skip
+
+
+class TriageNetwork(nn.Module):
+    """Report 002's network on one gray channel.
+
+    ``backbone`` is MONAI's ResNet built so that all keys and shapes equal torchvision's (stride on the 3x3 convolution,
+    as in v1.5), but for ``conv1``, which has one input channel, and ``fc``, which is gone. One input channel with the
+    three channels' kernels summed answers exactly as gray copied to three channels does, at a third of the work,
+    because all channels share one mean and deviation.
+    """
+
+    def __init__(self, recipe: NetworkRecipe) -> None:
+        super().__init__()
+        self.backbone = _BUILDERS[recipe.architecture](
+            spatial_dims=2,
+            n_input_channels=1,
+            shortcut_type="B",
+            bias_downsample=False,
+            conv1_t_size=7,
+            conv1_t_stride=2,
+            feed_forward=False,
+        )
+        self.head = nn.Sequential(
+            nn.Linear(_FEATURES[recipe.architecture], recipe.hidden),
+            nn.Tanh(),
+            nn.Dropout(recipe.dropout),
+            nn.Linear(recipe.hidden, 2),
+        )
+        self._mean, self._std = recipe.gray_mean, recipe.gray_std
+
+    def features(self, film: Tensor) -> Tensor:
+        """Return pooled features ``(n, d)`` of films ``(n, 1, s, s)``, uint8 or float, 0 black to 255 white."""
+        normalised = (film.float() / _WHITE - self._mean) / self._std
+        pooled: Tensor = self.backbone(normalised)
+        return pooled
+
+    def forward(self, film: Tensor) -> Tensor:
+        """Return logits ``(n, 2)`` for healthy and unhealthy."""
+        logits: Tensor = self.head(self.features(film))
+        return logits
+
+    @property
+    def last_block(self) -> nn.Module:
+        """The final residual block, which report 002 fine-tunes: ``layer4.2`` in ResNet50."""
+        return list(self.backbone.layer4.children())[-1]
+
+
+def load_backbone(network: TriageNetwork, path: Path) -> None:
+    """Load an ImageNet file with torchvision's keys into the backbone; ``fc`` is ignored, all else must fit.
+
+    ``conv1.weight`` may have three input channels (they are summed) or one.
+
+    Raises
+    ------
+    RecipeError
+        If the file cannot be read, holds anything but tensors, or its keys or shapes differ.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise RecipeError(f"cannot read the weights {path}: {type(error).__name__}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise RecipeError(f"{path} is not a state file: expected a dictionary of tensors with torchvision's keys")
+    wanted = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    stem = wanted.get("conv1.weight")
+    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
+        wanted["conv1.weight"] = stem.sum(dim=1, keepdim=True)
+    try:
+        network.backbone.load_state_dict(wanted, strict=True)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise RecipeError(f"{path} does not fit this network: {detail}") from error
+
+
+def freeze_below_last_block(network: TriageNetwork) -> None:
+    """Leave only the last block and the head to learn."""
+    for parameter in network.backbone.parameters():
+        parameter.requires_grad_(False)
+    for parameter in network.last_block.parameters():
+        parameter.requires_grad_(True)
+
+
+def enter_training(network: nn.Module) -> None:
+    """Switch to training mode, but keep frozen layers in evaluation mode.
+
+    Frozen batch normalisation in training mode would drift from the statistics that its weights were trained with.
+    """
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()

@@ -1,0 +1,59 @@
+"""Where a run comes from: library versions, the commit of this code, and the weights that it was given."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from training.errors import RunError
+
+_LIBRARIES = ("torch", "monai", "onnx", "onnxscript", "onnxruntime", "scikit-learn", "numpy", "imagecodecs")
+UNKNOWN_COMMIT = "unknown"
+
+
+def library_versions() -> dict[str, str]:
+    """Return the version of Python and of each library that can change a figure; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def code_commit() -> str:
+    """Return the commit of the checkout that this package runs from, ``-dirty`` if it was changed, or ``unknown``.
+
+    An installed wheel has no checkout around it.
+    """
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN_COMMIT
+    return described.stdout.strip() or UNKNOWN_COMMIT
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the sha256 of a weights file, read in pieces.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"cannot read the weights {path} ({error.strerror})") from error

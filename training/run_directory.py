@@ -1,0 +1,164 @@
+"""Names every file that training steps exchange, and makes a step's folder appear whole or not at all.
+
+A step writes into a hidden folder beside its place; when it has returned, a stamp with the key of its inputs is added
+and the folder gets its name by one rename. A process that dies in between leaves nothing that looks finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from training.errors import RunError
+from training.recipe import Recipe
+
+STEP_NAMES = ("manifest", "pixels", "features", "head", "finetune", "export", "threshold", "evaluate", "publish")
+
+_STAMP = "stamp.json"
+
+
+class Order(BaseModel):
+    """What a run was started with, so that a step alone needs only the run directory. Paths are as given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: Recipe
+    data: Path
+    init: Path | None
+    init_sha256: str | None
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The folder of one training run; one sub-folder a step."""
+
+    root: Path
+
+    @property
+    def order(self) -> Path:
+        """The resolved recipe and where the films are."""
+        return self.root / "order.json"
+
+    @property
+    def samples(self) -> Path:
+        """Table of samples with their parts (``manifest``)."""
+        return self.root / "manifest" / "samples.csv"
+
+    @property
+    def provenance(self) -> Path:
+        """Fingerprints, counts and library versions (``manifest``)."""
+        return self.root / "manifest" / "provenance.json"
+
+    @property
+    def tensors(self) -> Path:
+        """``(n, 1, s, s)`` uint8 ``.npy`` in the order of ``samples`` (``pixels``)."""
+        return self.root / "pixels" / "tensors.npy"
+
+    @property
+    def features(self) -> Path:
+        """``(n, d)`` float32 ``.npy`` of the frozen network; absent without ``--init`` (``features``)."""
+        return self.root / "features" / "features.npy"
+
+    @property
+    def head(self) -> Path:
+        """State of the head trained on frozen features; absent without ``--init`` (``head``)."""
+        return self.root / "head" / "head.pt"
+
+    @property
+    def network(self) -> Path:
+        """State of the whole trained network (``finetune``)."""
+        return self.root / "finetune" / "network.pt"
+
+    @property
+    def history(self) -> Path:
+        """One JSON line an epoch (``finetune``)."""
+        return self.root / "finetune" / "history.jsonl"
+
+    @property
+    def graph(self) -> Path:
+        """The exported ONNX file (``export``)."""
+        return self.root / "export" / "model.onnx"
+
+    @property
+    def export_facts(self) -> Path:
+        """Temperature and parity of the exported graph (``export``)."""
+        return self.root / "export" / "export.json"
+
+    @property
+    def operating_points(self) -> Path:
+        """Thresholds with their evidence, certified on the exported graph (``threshold``)."""
+        return self.root / "threshold" / "operating_points.json"
+
+    @property
+    def test_scores(self) -> Path:
+        """Every test film with label and probability (``evaluate``)."""
+        return self.root / "evaluate" / "test_scores.csv"
+
+    @property
+    def report(self) -> Path:
+        """All figures (``evaluate``)."""
+        return self.root / "evaluate" / "report.json"
+
+    @property
+    def published(self) -> Path:
+        """Where the bundle went, and its digest (``publish``)."""
+        return self.root / "publish" / "published.json"
+
+    def key(self, step: str) -> str | None:
+        """Return the key of the inputs that ``step`` was finished with, or ``None`` if it is not finished."""
+        try:
+            document = json.loads((self.root / step / _STAMP).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            return None
+        return str(document["key"])
+
+    @contextmanager
+    def writing(self, step: str, key: str) -> Iterator[Path]:
+        """Hand out a fresh folder for ``step``; on leaving without an error, stamp it and move it to its place.
+
+        A finished folder of other inputs is replaced, in that same moment.
+        """
+        place, staging = self.root / step, self.root / f".{step}.partial"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        yield staging
+        stamp = staging / _STAMP
+        stamp.write_text(json.dumps({"step": step, "key": key}) + "\n", encoding="utf-8")
+        for path in staging.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        outdated = self.root / f".{step}.outdated"
+        shutil.rmtree(outdated, ignore_errors=True)
+        if place.exists():
+            place.rename(outdated)
+        staging.rename(place)
+        shutil.rmtree(outdated, ignore_errors=True)
+
+    def write_order(self, order: Order) -> None:
+        """Record what the run is asked to do; repeating a run replaces it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        partial = self.order.with_suffix(".partial")
+        partial.write_text(order.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        partial.replace(self.order)
+
+    def read_order(self) -> Order:
+        """Return what the run was asked to do.
+
+        Raises
+        ------
+        RunError
+            If the directory is no run, or was written by another version.
+        """
+        try:
+            return Order.model_validate_json(self.order.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{self.root} is not a run directory: start it with `cxr-train run`") from error
+        except ValidationError as error:
+            raise RunError(f"{self.order} was not written by this version; start a new run directory") from error

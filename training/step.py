@@ -1,0 +1,41 @@
+"""What every step is handed: the run, what was ordered, and the machine it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+
+from training.run_directory import Order, RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """Inputs of a step besides the files of earlier ones.
+
+    Attributes
+    ----------
+    device
+        Where torch computes.
+    threads
+        Threads that torch and onnxruntime may use; 0 leaves it to them.
+    destination
+        Where ``publish`` puts the bundle.
+    """
+
+    run: RunDirectory
+    order: Order
+    console: Console
+    device: torch.device
+    threads: int
+    destination: Path
+
+
+class StepFunction(Protocol):
+    """Reads the files of earlier steps through ``context.run`` and writes its own into ``output``."""
+
+    def __call__(self, context: StepContext, output: Path) -> None:
+        """Write the step's files into ``output``, a fresh folder."""
