@@ -45,7 +45,7 @@ docs: $(VENV)/.develop  ## regenerate docs/settings.md, docs/errors.md and .env.
 	$(BIN)/python docs/generate.py
 
 bar: $(VENV)/.develop  ## the reliability suite: real processes, killed
-	@$(call TIMED,$(BIN)/python -m pytest -m bar $(ARGS))
+	@$(call TIMED,TRIAGE_STATE_MACHINE_EXAMPLES=150 $(BIN)/python -m pytest -m bar $(ARGS))
 
 ci: check test bar  ## what .ci/run calls after installing system packages
 

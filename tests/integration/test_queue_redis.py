@@ -15,7 +15,7 @@ from tests.support.jobs import make_job, now_ms
 from tests.support.queue_steps import ROUTINE, assert_nothing_is_left, finish, take_one
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
-pytestmark = pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+pytestmark = [pytest.mark.bar, pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)]
 
 
 # -- Redis forgets -----------------------------------------------------------------------------------------------------

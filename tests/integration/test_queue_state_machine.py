@@ -196,6 +196,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert sum(study.pending for study in page.studies) == 0
 
 
+@pytest.mark.bar
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
 def test_no_order_of_events_loses_a_film_or_gives_it_two_results(shared_redis_server: RedisServer) -> None:
     run_state_machine_as_test(

@@ -19,7 +19,7 @@ from services.jobs.spool import Spool
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, now_ms, scored, unread
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
-pytestmark = pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+pytestmark = [pytest.mark.bar, pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)]
 
 NOTHING = Retention(scored_seconds=-1, unread_seconds=-1)
 
