@@ -54,7 +54,7 @@ def test_dead_children_are_replaced_and_what_was_accepted_is_scored(
     with StackProcess(tmp_path, bundle=tiny_bundle_directory, **quick) as stack:
         with stack.client() as client:
             link = client.post("/v1/instances", content=png_film(seed=2), headers=PNG).json()["links"]["self"]
-        for name in ("services.worker", "redis", "services.api"):
+        for name in ("services.worker", "redis-server", "services.api"):
             killed = stack.child(name)
             killed.kill()
             wait_gone([killed])

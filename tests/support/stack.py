@@ -39,9 +39,16 @@ class StackProcess(ServiceProcess):
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def child(self, name: str) -> psutil.Process:
-        """Return the newest process whose command line holds ``name``."""
-        found = [child for child in self.children() if name in " ".join(child.cmdline())]
-        return max(found, key=lambda process: process.create_time())
+        """Return the one process that runs the module ``name`` or is a program whose name begins so."""
+        (found,) = [child for child in self.children() if _is(child, name)]
+        return found
+
+
+def _is(process: psutil.Process, name: str) -> bool:
+    try:
+        return name in process.cmdline() or process.name().startswith(name)
+    except psutil.NoSuchProcess:  # ended since it was listed; a zombie counts as one
+        return False
 
 
 def wait_gone(processes: list[psutil.Process]) -> None:
