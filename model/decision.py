@@ -57,6 +57,8 @@ class Policy:
 class Decision:
     """A film's end. Invariant: scored if and only if probability, threshold and policy are present.
 
+    ``is_lateral`` says that an unread film is certainly a lateral, which does not rank beside a scored frontal.
+
     Raises
     ------
     ValueError
@@ -69,6 +71,7 @@ class Decision:
     threshold: float | None = None
     policy: Policy | None = None
     findings: tuple[Finding, ...] = ()
+    is_lateral: bool = False
 
     def __post_init__(self) -> None:
         evidence = (self.probability, self.threshold, self.policy)
@@ -77,6 +80,8 @@ class Decision:
                 raise ValueError("a scored decision has probability, threshold and policy, and no reason")
         elif self.reason is None or any(part is not None for part in evidence) or self.findings:
             raise ValueError("a decision without a score has a reason and nothing else")
+        if self.is_lateral and self.reason is not Reason.VIEW:
+            raise ValueError("only a film that was not judged for its view is a lateral")
 
 
 def decide(score: Score, policy: Policy) -> Decision:
@@ -100,6 +105,6 @@ def decide(score: Score, policy: Policy) -> Decision:
     )
 
 
-def not_assessed(reason: Reason) -> Decision:
+def not_assessed(reason: Reason, *, is_lateral: bool = False) -> Decision:
     """Return the decision of a film that nobody judged."""
-    return Decision(outcome=Outcome.NOT_ASSESSED, reason=reason)
+    return Decision(outcome=Outcome.NOT_ASSESSED, reason=reason, is_lateral=is_lateral)

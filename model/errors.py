@@ -5,6 +5,7 @@
     │   ├── UnsupportedFormat       the bytes are of no format we know: never accepted
     │   ├── CorruptImage            known format, unreadable header or pixels
     │   └── UnsuitableImage         readable, but not a film that may be judged
+    │       └── LateralView         for no other reason than that it is a lateral
     ├── BundleError                 ends the process at start, with one line
     │   ├── BundleNotFound
     │   ├── BundleCorrupt           bytes differ from the manifest
@@ -131,6 +132,12 @@ class UnsuitableImage(ImageError):
     """A well-formed image that this product must not judge (CT, lateral, child, colour photograph ...)."""
 
     code: ClassVar[str] = "unsuitable_image"
+
+
+class LateralView(UnsuitableImage):
+    """A lateral film by all that its header says of the view: no doubt about it, so a scored frontal excuses it."""
+
+    code: ClassVar[str] = "lateral_view"
 
 
 class BundleError(ModelError):

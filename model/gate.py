@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model.decoding.header import Header, ImageFormat
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
-from model.errors import CorruptImage, Reason, UnsuitableImage
+from model.errors import CorruptImage, LateralView, Reason, UnsuitableImage
 from model.image import GrayImage
 
 # PS3.4 B.5: Computed Radiography, and Digital X-Ray for presentation.
@@ -24,8 +24,12 @@ _CHEST: Final = frozenset({"CHEST", "THORAX"})
 # SNOMED CT and the older SRT codes of chest and thorax (PS3.16 CID 4009, CID 4031).
 _CHEST_CODES: Final = frozenset({"51185008", "816094009", "T-D3000"})
 _FRONTAL: Final = frozenset({"PA", "AP"})
+# LLD and RLD are not among them: a decubitus film is a frontal one.
+_LATERAL: Final = frozenset({"LL", "RL", "LATERAL"})
 # postero-anterior, antero-posterior (PS3.16 CID 4010), SNOMED CT and SRT.
 _FRONTAL_CODES: Final = frozenset({"272479007", "399348003", "R-40888", "R-10214", "R-10206"})
+# lateral, left lateral, right lateral (PS3.16 CID 4010), SNOMED CT.
+_LATERAL_CODES: Final = frozenset({"399067008", "399173006", "399198007"})
 _SMALLEST_SIDE: Final = 64
 _LARGEST_SIDE: Final = 6_000
 _MOST_PIXELS: Final = 25_000_000
@@ -53,7 +57,7 @@ def gate_header(header: Header, spec: GateSpec) -> None:
     Raises
     ------
     UnsuitableImage
-        With the reason; every one of DESIGN §6 that a header can tell.
+        With the reason; every one of DESIGN §6 that a header can tell. ``LateralView`` where it is certainly a lateral.
     """
     if header.image_format is ImageFormat.DICOM:
         _gate_kind(header)
@@ -122,6 +126,8 @@ def _gate_body_part(header: Header) -> None:
 
 
 def _gate_view(header: Header) -> None:
+    if _is_lateral(header):
+        raise LateralView(Reason.VIEW, "a lateral film")
     if header.view_position is not None and header.view_position not in _FRONTAL:  # (0018,5101), or a claim
         raise _refuse(Reason.VIEW, "View Position is neither PA nor AP")
     if not set(header.view_codes) <= _FRONTAL_CODES:  # (0054,0220)
@@ -131,6 +137,18 @@ def _gate_view(header: Header) -> None:
     orientation = header.patient_orientation
     if orientation and not (len(orientation) == 2 and orientation[0][:1] == "L" and orientation[1][:1] == "F"):
         raise _refuse(Reason.VIEW, "Patient Orientation is not that of an upright frontal film")
+
+
+def _is_lateral(header: Header) -> bool:
+    """Return whether the header says that this is a lateral, and says so wherever it speaks of the view."""
+    says = []
+    if header.view_position is not None:  # (0018,5101), (0054,0220), (0020,0020); see _gate_view
+        says.append(header.view_position in _LATERAL)
+    if header.view_codes:
+        says.append(set(header.view_codes) <= _LATERAL_CODES)
+    if header.patient_orientation:
+        says.append(header.patient_orientation in {("A", "F"), ("P", "F")})
+    return bool(says) and all(says)
 
 
 def _gate_age(header: Header, spec: GateSpec) -> None:

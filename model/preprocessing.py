@@ -53,17 +53,6 @@ def preprocess(image: GrayImage, spec: PreprocessingSpec) -> Tensor:
     return tensor
 
 
-def render_preview(image: GrayImage, longest_side: int) -> NDArray[np.uint8]:
-    """Return the film for a screen: ``(rows, columns)`` uint8, 0 black, square pixels, without letterbox.
-
-    Never enlarged; ``longest_side`` in pixels bounds both sides.
-    """
-    height = image.pixels.shape[0] * image.pixel_aspect
-    natural = round(max(height, image.pixels.shape[1]))
-    rows, columns = _fitted_shape(image, max(1, min(longest_side, natural)))
-    return _to_gray_levels(_resize(image, rows, columns), image)
-
-
 def _fitted_shape(image: GrayImage, side: int) -> tuple[int, int]:
     """Return ``(rows, columns)`` of the film within a square of ``side`` pixels, aspect kept, at least 1 each."""
     height, width = image.pixels.shape[0] * image.pixel_aspect, image.pixels.shape[1]

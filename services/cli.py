@@ -32,6 +32,7 @@ from services.submit.client import (
     Delivery,
     SubmitOptions,
     files_in,
+    is_service_url,
     submit_files,
 )
 from services.submit.report import Report
@@ -161,8 +162,11 @@ def submit(
     """Send films to a service and wait for their outcomes.
 
     Exits 0 when every file has its outcome (not_assessed is one), 3 when the service refused some (4xx), 1 when some
-    could not be delivered or have no outcome yet, 2 when the key is not accepted.
+    could not be delivered or have no outcome yet, 2 when the key is not accepted or the URL is none.
     """
+    if not is_service_url(url):
+        print("cxr-triage submit: --url must be http:// or https:// and a host", file=sys.stderr)
+        raise typer.Exit(EXIT_CANNOT_START)
     options = SubmitOptions(
         url=url, key=key, priority=priority, site=site, in_flight=in_flight, patience_seconds=patience
     )

@@ -24,7 +24,7 @@ it must not decide that a film needs no reading. Below the threshold means *not 
 | data | {training_data} |
 | licence of the data | {licence} |
 | parts | {parts} |
-| code | commit `{commit}`, recipe sha256 `{recipe_sha256}` |
+| code | commit {commits}, recipe sha256 `{recipe_sha256}` |
 | graph | {megabytes:.1f} MB ONNX, opset {opset}; within {parity:.1e} of the torch network on {parity_films} films |
 | calibration | temperature {temperature:.3f}; expected calibration error on test {calibration:.3f} |
 """
@@ -79,7 +79,7 @@ def _introduction(recipe: Recipe, report: Mapping[str, Any]) -> str:
         training_data=recipe.bundle.training_data,
         licence=recipe.bundle.licence,
         parts=f"{parts}; no patient in two of them",
-        commit=provenance["commit"],
+        commits=" and ".join(f"`{commit}`" for commit in dict.fromkeys(report["commits"].values())),
         recipe_sha256=recipe.sha256,
         megabytes=export["graph_bytes"] / 1e6,
         opset=export["opset"],
@@ -117,7 +117,7 @@ def _test_figures(test: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
         f"{test['films']} films of {test['patients']} patients that neither trained, selected nor calibrated anything, "
         "scored once by the ONNX file. In brackets 95 % intervals by bootstrap of patients. Positive means unhealthy.",
         "",
-        f"AUC **{show(test['auc'])}**; among films of the same view {test['view_adjusted_auc']:.3f}.",
+        f"AUC **{show(test['auc'])}**; among films of the same view {_adjusted(test)}.",
         "",
         "| compared with | its AUC | this network ahead by |",
         "|---|---|---|",
@@ -132,6 +132,11 @@ def _test_figures(test: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
     for view, figures in test["by_view"].items():
         lines += [f"AUC within {view}: {show(figures['auc'])}.", "", *_point_table(f"{view} films", figures)]
     return "\n".join(lines)
+
+
+def _adjusted(test: Mapping[str, Any]) -> str:
+    value = test["view_adjusted_auc"]
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _not_ahead(baselines: Mapping[str, Any]) -> Sequence[str]:

@@ -36,7 +36,9 @@ Init = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option(help="Table under [presets] in the recipe that overrides its values.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:1.")]
-Threads = Annotated[int, typer.Option(min=0, help="Threads of torch and onnxruntime; 0 leaves it to them.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Threads of torch and onnxruntime; 0: torch chooses, onnxruntime takes one per core.")
+]
 To = Annotated[Path | None, typer.Option(help="Where the bundle goes; it must not exist. Default: OUT/bundle.")]
 
 
@@ -54,17 +56,11 @@ def run(
     """Run every step of RECIPE that is not finished yet: films in, a published bundle out."""
     from training.line import run_line
 
-    run_directory = RunDirectory(out)
-    run_directory.write_order(
-        Order(
-            recipe=read_recipe(recipe, preset),
-            data=data.resolve(),
-            init=init,
-            init_sha256=None if init is None else weights_sha256(init),
-        )
-    )
-    context = _context(run_directory, device=device, threads=threads, to=to)
-    run_line(context)
+    order, run_directory = _order(recipe, preset, data, init), RunDirectory(out)
+    with run_directory.locked(create=True):
+        run_directory.write_order(order)
+        context = _context(run_directory, device=device, threads=threads, to=to)
+        run_line(context)
     context.console.print(f"bundle: {context.destination}\nreport: {run_directory.report}")
 
 
@@ -81,18 +77,19 @@ def step(
 
     if name not in STEP_NAMES:
         raise RunError(f"there is no step '{name}'; the steps are {', '.join(STEP_NAMES)}")
-    context = _context(RunDirectory(out), device=device, threads=threads, to=to)
-    if not run_step(context, name):
-        context.console.print(f"{name}: finished earlier, kept")
+    run_directory = RunDirectory(out)
+    with run_directory.locked():
+        context = _context(run_directory, device=device, threads=threads, to=to)
+        if not run_step(context, name):
+            context.console.print(f"{name}: finished earlier, kept")
 
 
 @app.command()
 def prepare(recipe: RecipeFile, data: Data, out: Out, init: Init = None, preset: Preset = None) -> None:
     """Make a run directory for RECIPE without running anything; `step` then runs its steps one by one."""
-    digest = None if init is None else weights_sha256(init)
-    RunDirectory(out).write_order(
-        Order(recipe=read_recipe(recipe, preset), data=data.resolve(), init=init, init_sha256=digest)
-    )
+    order, run_directory = _order(recipe, preset, data, init), RunDirectory(out)
+    with run_directory.locked(create=True):
+        run_directory.write_order(order)
 
 
 @app.command()
@@ -116,6 +113,16 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"cxr-train: needs {error.name}; install the extra: pip install 'cxr-triage[train,cpu]'", file=sys.stderr)
         sys.exit(2)
+
+
+def _order(recipe: Path, preset: str | None, data: Path, init: Path | None) -> Order:
+    # Resolved, because a later `step` may be run from another working directory.
+    return Order(
+        recipe=read_recipe(recipe, preset),
+        data=data.resolve(),
+        init=None if init is None else init.resolve(),
+        init_sha256=None if init is None else weights_sha256(init),
+    )
 
 
 def _context(run_directory: RunDirectory, *, device: str, threads: int, to: Path | None) -> StepContext:

@@ -5,7 +5,7 @@
     ├── DatasetError             table or films missing, unreadable, or of one class only
     ├── PatientLeakage           two parts of the split share a patient
     ├── RunError                 the run directory lacks what a step needs, or a step failed half-way
-    │   └── TrainingDiverged     the loss is no longer a number
+    │   └── TrainingDiverged     loss or AUC is no longer a number, or no temperature calibrates the network
     ├── ParityError              the exported graph answers differently from the trained network
     ├── RecallFloorUnreachable   too few positives to certify the sensitivity that was asked for
     └── PublishRefused           a check failed, or a bundle of that name exists
@@ -49,7 +49,7 @@ class RunError(TrainingError):
 
 
 class TrainingDiverged(RunError):
-    """The loss became NaN or infinite; nothing of the step is kept."""
+    """Loss or AUC became NaN or infinite, or no temperature calibrates the network; nothing of the step is kept."""
 
     code: ClassVar[str] = "training_diverged"
 

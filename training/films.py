@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from model.errors import ImageError
 from model.image import Tensor
 from model.preprocessing import PreprocessingSpec, preprocess
 from training.errors import DatasetError
+
+# Enough to keep every core busy while one film takes long; 256 tensors of 512 px are 64 MiB.
+_FILMS_AHEAD = 256
 
 
 def film_tensor(path: Path, spec: PreprocessingSpec) -> Tensor:
@@ -32,10 +36,19 @@ def film_tensor(path: Path, spec: PreprocessingSpec) -> Tensor:
 
 
 def film_tensors(paths: Sequence[Path], spec: PreprocessingSpec) -> Iterator[Tensor]:
-    """Yield the tensors of ``paths`` in order, decoded on all cores (the codecs release Python's lock)."""
+    """Yield the tensors of ``paths`` in order, decoded on all cores (the codecs release Python's lock).
+
+    At most ``_FILMS_AHEAD`` films wait for a slow reader, however many there are.
+    """
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        ahead: deque[Future[Tensor]] = deque()
         try:
-            yield from pool.map(lambda path: film_tensor(path, spec), paths)
+            for path in paths:
+                ahead.append(pool.submit(film_tensor, path, spec))
+                if len(ahead) == _FILMS_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -122,7 +122,7 @@ def fit(
     Raises
     ------
     TrainingDiverged
-        If the loss is no number.
+        If the loss or the AUC on the select part is no number.
     """
     optimisation = _Optimisation(network, recipe, recipe.epochs * batches_per_epoch)
     best_auc, kept = -math.inf, network.state_dict()
@@ -132,6 +132,8 @@ def fit(
             raise TrainingDiverged(f"the loss of epoch {number} is {loss}; lower the learning rate")
         averaged = optimisation.averaged_network()
         auc = validate(averaged)
+        if not math.isfinite(auc):
+            raise TrainingDiverged(f"the AUC of epoch {number} on select films is {auc}; lower the learning rate")
         if auc >= best_auc or recipe.keep == "last":
             best_auc, kept = auc, copy.deepcopy(averaged.state_dict())
         finished(Epoch(number=number, loss=loss, select_auc=auc))

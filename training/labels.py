@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,9 +30,11 @@ def rows_of(table: Table, part: Part, *, leave_out_disputed: bool) -> list[int]:
 
 
 def area_under_curve(labels: Tensor, logits: Tensor) -> float:
-    """Return the ROC AUC of ``logits`` ``(n, 2)`` for labels ``(n,)``."""
-    margin = (logits[:, 1] - logits[:, 0]).float()
-    return float(roc_auc_score(labels.cpu().numpy(), margin.cpu().numpy()))
+    """Return the ROC AUC of ``logits`` ``(n, 2)`` for labels ``(n,)``; NaN where a logit is no finite number."""
+    margin = (logits[:, 1] - logits[:, 0]).float().cpu().numpy()
+    if not np.isfinite(margin).all():
+        return math.nan
+    return float(roc_auc_score(labels.cpu().numpy(), margin))
 
 
 def patients_of(table: Table) -> NDArray[np.str_]:

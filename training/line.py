@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from training.datasets.nih import read_nih
 from training.errors import RunError
+from training.provenance import code_commit
 from training.run_directory import STEP_NAMES
 from training.step import StepContext, StepFunction
 from training.steps import evaluate, export, features, finetune, head, manifest, pixels, publish, threshold
@@ -115,7 +116,7 @@ def _is_finished(context: StepContext, step: Step, key: str) -> bool:
 def _run_step(context: StepContext, step: Step, key: str) -> None:
     began = time.perf_counter()
     try:
-        with context.run.writing(step.name, key) as output:
+        with context.run.writing(step.name, key, commit=code_commit()) as output:
             step.run(context, output)
     except OSError as error:
         raise RunError(f"step '{step.name}' failed: {error}") from error

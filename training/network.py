@@ -5,8 +5,10 @@ Takes tensors as ``preprocess`` returns them; normalisation is part of the netwo
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -96,6 +98,19 @@ def load_backbone(network: TriageNetwork, path: Path) -> None:
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise RecipeError(f"{path} does not fit this network: {detail}") from error
+
+
+def save_state(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as CPU tensors, so that a machine without an accelerator reads them.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, say; torch's own writer would make a RuntimeError of it.
+    """
+    content = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in state.items()}, content)
+    path.write_bytes(content.getbuffer())
 
 
 def freeze_below_last_block(network: TriageNetwork) -> None:

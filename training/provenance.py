@@ -57,3 +57,16 @@ def weights_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RunError(f"cannot read the weights {path} ({error.strerror})") from error
+
+
+def require_same_weights(path: Path, sha256: str | None) -> None:
+    """Refuse a weights file that is no longer the one whose digest the run's keys and report name.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read or has another digest.
+    """
+    found = weights_sha256(path)
+    if found != sha256:
+        raise RunError(f"the weights {path} have changed since the run was ordered (sha256 {found}, not {sha256})")

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model.preprocessing import PreprocessingSpec
 from training.errors import RecipeError
 
+F3_POINT = "f3"
+
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -97,6 +99,11 @@ class FitRecipe(_Frozen):
     keep: Literal["best", "last"] = "best"
 
 
+def certified_name(sensitivity: float) -> str:
+    """Return the name of the operating point that certifies ``sensitivity``: ``sens95`` for .95."""
+    return f"sens{sensitivity * 100:g}".replace(".", "")
+
+
 class ThresholdRecipe(_Frozen):
     """Which operating points are certified, and how sure their certificate is.
 
@@ -106,6 +113,15 @@ class ThresholdRecipe(_Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     certified: tuple[Annotated[float, Field(gt=0.5, lt=1.0)], ...] = (0.95,)
     default: str = "sens95"
+
+    @model_validator(mode="after")
+    def _default_is_one_of_the_points(self) -> ThresholdRecipe:
+        names = [F3_POINT, *(certified_name(sensitivity) for sensitivity in self.certified)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"certified names a point twice: {', '.join(names)}")
+        if self.default not in names:
+            raise ValueError(f"default is '{self.default}', but the points are: {', '.join(names)}")
+        return self
 
 
 class ExportRecipe(_Frozen):

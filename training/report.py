@@ -45,7 +45,10 @@ class ScoredFilms:
 
 
 def describe(films: ScoredFilms, thresholds: Mapping[str, float], *, replicates: int, seed: int) -> dict[str, Any]:
-    """Return counts, AUC and, for each named threshold, confusion and ratios; F3 always beside flag-everything's."""
+    """Return counts, AUC and, for each named threshold, confusion and ratios; F3 always beside flag-everything's.
+
+    ``films`` holds at least one; the split sees to it that no part is without undisputed films of both classes.
+    """
     draws = {name: _draws(films, threshold, replicates, seed) for name, threshold in thresholds.items()}
     first = next(iter(draws.values()))
     return {

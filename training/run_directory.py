@@ -6,7 +6,7 @@ and the folder gets its name by one rename. A process that dies in between leave
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,10 +22,11 @@ from training.recipe import Recipe
 STEP_NAMES = ("manifest", "pixels", "features", "head", "finetune", "export", "threshold", "evaluate", "publish")
 
 _STAMP = "stamp.json"
+_LOCK = ".lock"
 
 
 class Order(BaseModel):
-    """What a run was started with, so that a step alone needs only the run directory. Paths are as given."""
+    """What a run was started with, so that a step alone needs only the run directory. Paths are absolute."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +34,14 @@ class Order(BaseModel):
     data: Path
     init: Path | None
     init_sha256: str | None
+
+
+class _Stamp(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    key: str
+    commit: str
 
 
 @dataclass(frozen=True)
@@ -114,14 +123,55 @@ class RunDirectory:
     def key(self, step: str) -> str | None:
         """Return the key of the inputs that ``step`` was finished with, or ``None`` if it is not finished."""
         try:
-            document = json.loads((self.root / step / _STAMP).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
+            return self._stamp(step).key
+        except (OSError, ValueError):
+            # Whatever the stamp holds, a step that cannot show its key was not finished by this code.
             return None
-        return str(document["key"])
+
+    def commits(self) -> dict[str, str]:
+        """Return the commit of the code that ran each step before ``publish``; those of kept steps may be older.
+
+        Raises
+        ------
+        OSError, ValueError
+            If one of them is not finished.
+        """
+        return {step: self._stamp(step).commit for step in STEP_NAMES[:-1]}
+
+    def _stamp(self, step: str) -> _Stamp:
+        return _Stamp.model_validate_json((self.root / step / _STAMP).read_bytes())
 
     @contextmanager
-    def writing(self, step: str, key: str) -> Iterator[Path]:
+    def locked(self, *, create: bool = False) -> Iterator[None]:
+        """Keep every other process out of this run; the system lifts the lock of a process that dies.
+
+        Raises
+        ------
+        RunError
+            If another process holds it, or the directory is absent (without ``create``) or cannot be written.
+        """
+        try:
+            if create:
+                self.root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.root / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError as error:
+            raise RunError(f"{self.root} is not a run directory: start it with `cxr-train run`") from error
+        except OSError as error:
+            raise RunError(f"cannot write the run directory {self.root} ({error.strerror})") from error
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"another process is working in {self.root} ({error.strerror})") from error
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def writing(self, step: str, key: str, *, commit: str) -> Iterator[Path]:
         """Hand out a fresh folder for ``step``; on leaving without an error, stamp it and move it to its place.
+
+        The stamp names the ``key`` of the step's inputs and the ``commit`` of the code that ran it.
 
         A finished folder of other inputs is replaced, in that same moment.
         """
@@ -130,7 +180,7 @@ class RunDirectory:
         staging.mkdir(parents=True)
         yield staging
         stamp = staging / _STAMP
-        stamp.write_text(json.dumps({"step": step, "key": key}) + "\n", encoding="utf-8")
+        stamp.write_text(_Stamp(step=step, key=key, commit=commit).model_dump_json() + "\n", encoding="utf-8")
         for path in staging.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -142,11 +192,20 @@ class RunDirectory:
         shutil.rmtree(outdated, ignore_errors=True)
 
     def write_order(self, order: Order) -> None:
-        """Record what the run is asked to do; repeating a run replaces it."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Record what the run is asked to do; repeating a run replaces it.
+
+        Raises
+        ------
+        RunError
+            If the directory cannot be made or written.
+        """
         partial = self.order.with_suffix(".partial")
-        partial.write_text(order.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.order)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            partial.write_text(order.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            partial.replace(self.order)
+        except OSError as error:
+            raise RunError(f"cannot write the run directory {self.root} ({error.strerror})") from error
 
     def read_order(self) -> Order:
         """Return what the run was asked to do.
@@ -160,5 +219,5 @@ class RunDirectory:
             return Order.model_validate_json(self.order.read_text(encoding="utf-8"))
         except OSError as error:
             raise RunError(f"{self.root} is not a run directory: start it with `cxr-train run`") from error
-        except ValidationError as error:
+        except (ValidationError, UnicodeDecodeError) as error:
             raise RunError(f"{self.order} was not written by this version; start a new run directory") from error

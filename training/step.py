@@ -21,7 +21,7 @@ class StepContext:
     device
         Where torch computes.
     threads
-        Threads that torch and onnxruntime may use; 0 leaves it to them.
+        Threads that onnxruntime may use.
     destination
         Where ``publish`` puts the bundle.
     """

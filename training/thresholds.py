@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import beta
 
-from training.errors import RecallFloorUnreachable
+from training.errors import RecallFloorUnreachable, TrainingDiverged
 from training.metrics import Floats, Labels, confusion
 
 FLAG_EVERYTHING = 0.0
 _TEMPERATURE_BOUNDS = (0.05, 20.0)
+# The bounded search stops a little short of a bound, so that nearness in logarithms stands for "on it".
+_BOUND_MARGIN = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,11 @@ def fit_temperature(margins: Floats, labels: Labels) -> float:
 
     ``margins`` ``(n,)`` are logit differences. Dividing by a positive number keeps the order of films, so that it
     cannot move a threshold that is set by rank. Source: Guo et al., ICML 2017.
+
+    Raises
+    ------
+    TrainingDiverged
+        If the optimum lies on a bound of 0.05 to 20: the margins tell nothing, or separate these films entirely.
     """
     signs = np.where(labels == 1, 1.0, -1.0)
 
@@ -44,7 +51,13 @@ def fit_temperature(margins: Floats, labels: Labels) -> float:
         return float(np.logaddexp(0.0, -signs * margins / np.exp(log_temperature)).mean())
 
     low, high = np.log(_TEMPERATURE_BOUNDS)
-    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+    fitted = float(minimize_scalar(loss, bounds=(low, high), method="bounded").x)
+    if not low + _BOUND_MARGIN < fitted < high - _BOUND_MARGIN:
+        raise TrainingDiverged(
+            f"the temperature is on its bound ({np.exp(fitted):.3g}): the network's scores cannot be calibrated on "
+            f"{len(labels)} films, because they tell nothing or separate all of them"
+        )
+    return float(np.exp(fitted))
 
 
 def f3_threshold(labels: Labels, scores: Floats) -> float:

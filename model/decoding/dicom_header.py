@@ -23,7 +23,6 @@ from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
 _CODE_VALUE = 0x00080100
 _VIEW_CODE_SEQUENCE = 0x00540220
 _ANATOMIC_REGION_SEQUENCE = 0x00082218
-_LOSSY_BY_NATURE: Final = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 _PIXEL_DATA = 0x7FE00010
 
 _WANTED: Final = frozenset(
@@ -31,7 +30,7 @@ _WANTED: Final = frozenset(
         *(0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080060, 0x00080068, _CODE_VALUE),
         *(0x00100030, 0x00100040, 0x00101010, 0x00180015, 0x00181164, 0x00185101),
         *(0x0020000D, 0x00200020, 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280030),
-        *(0x00280034, 0x00280100, 0x00280101, 0x00280300, 0x00282110, 0x20500020),
+        *(0x00280034, 0x00280101, 0x00280300, 0x20500020),
     }
 )
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
@@ -69,7 +68,6 @@ def _header(meta: FileMeta, attributes: Attributes) -> Header:
         image_format=ImageFormat.DICOM,
         rows=attributes.short(0x00280010),
         columns=attributes.short(0x00280011),
-        bits_allocated=attributes.short(0x00280100),
         bits_stored=attributes.short(0x00280101),
         samples_per_pixel=attributes.short(0x00280002),
         number_of_frames=1 if frames is None else int(frames),
@@ -89,7 +87,6 @@ def _header(meta: FileMeta, attributes: Attributes) -> Header:
         patient_orientation=attributes.text(0x00200020),
         image_type=attributes.text(0x00080008),
         is_quality_control=bool({"YES", "BOTH"} & set(attributes.text(0x00280300))),
-        is_lossy=attributes.text(0x00282110) == ("01",) or meta.transfer_syntax_uid in _LOSSY_BY_NATURE,
         pixel_aspect=_pixel_aspect(attributes),
         age_years=age_years,
         age_is_contradictory=age_is_contradictory,

@@ -30,7 +30,6 @@ class Header:
     image_format: ImageFormat
     rows: int | None = None
     columns: int | None = None
-    bits_allocated: int | None = None
     bits_stored: int | None = None
     samples_per_pixel: int | None = None
     number_of_frames: int = 1
@@ -50,7 +49,6 @@ class Header:
     patient_orientation: tuple[str, ...] = ()
     image_type: tuple[str, ...] = ()
     is_quality_control: bool = False
-    is_lossy: bool = False
     pixel_aspect: float = 1.0
     age_years: float | None = None
     age_is_contradictory: bool = False

@@ -21,6 +21,9 @@ from model.image import GrayImage, Pixels
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # Clipping at integers moves a level by less than 1: below this span that would cost more than 5e-4 of the range.
 _INTEGER_SPAN: Final = 2000.0
+# A film whose unpadded pixels spread over less than this share of its range shows nothing; as in ``gate.gate_image``,
+# which does not know the padding and would take its edge for contrast.
+_LEAST_CONTRAST: Final = 0.02
 _TABLE_WHITE: Final = 65535
 _HISTOGRAM_CHUNK: Final = 1 << 20
 
@@ -103,7 +106,8 @@ def to_gray(stored: NDArray[Any], transform: GrayTransform, pixel_aspect: float 
     Raises
     ------
     UnsuitableImage
-        Reason ``blank``: nothing but padding, a constant film, or a window that shows none of it.
+        Reason ``blank``: nothing but padding, a constant film, a window that shows none of it, or next to no contrast
+        beside the padding.
     """
     padding = _padding_mask(stored, transform.padding)
     slope, intercept = transform.slope, transform.intercept
@@ -188,20 +192,32 @@ def _percentiles(stored: NDArray[Any], padding: NDArray[np.bool_] | None) -> tup
 
 
 def _clip(stored: NDArray[Any], black: float, white: float, padding: NDArray[np.bool_] | None) -> Pixels:
-    """Clip to the levels, in integers where that is exact or near enough, and paint the padding black."""
+    """Clip to the levels, in integers where that is exact or near enough, and paint the padding black.
+
+    Black may lie where the integers do not reach: padding asks for floats then.
+    """
     low, high = min(black, white), max(black, white)
     limits = np.iinfo(stored.dtype)
     if low > limits.max or high < limits.min:
         raise UnsuitableImage(Reason.BLANK, "the window shows none of the film")
+    if padding is not None:
+        _require_contrast(stored, padding, low, high)
     is_integer = low.is_integer() and high.is_integer()
+    is_storable = padding is None or limits.min <= black <= limits.max
     clipped: NDArray[Any]
-    bounds: tuple[float, float]
-    if is_integer or high - low >= _INTEGER_SPAN:
+    if is_storable and (is_integer or high - low >= _INTEGER_SPAN):
         bounds = max(math.ceil(low), limits.min), min(math.floor(high), limits.max)
         clipped = np.clip(stored, *bounds)
+        paint: float = bounds[0] if black < white else bounds[1]
     else:
-        bounds = max(low, limits.min), min(high, limits.max)
-        clipped = np.clip(stored.astype(np.float32), np.float32(bounds[0]), np.float32(bounds[1]))
+        clipped = np.clip(stored.astype(np.float32), np.float32(low), np.float32(high))
+        paint = black
     if padding is not None:
-        clipped[padding] = bounds[0] if black < white else bounds[1]
+        clipped[padding] = paint
     return clipped
+
+
+def _require_contrast(stored: NDArray[Any], padding: NDArray[np.bool_], low: float, high: float) -> None:
+    darkest, brightest = (min(max(level, low), high) for level in _percentiles(stored, padding))
+    if brightest - darkest < _LEAST_CONTRAST * (high - low):
+        raise UnsuitableImage(Reason.BLANK, "the film shows next to no contrast beside its padding")

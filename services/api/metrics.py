@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from services.jobs.queue import QueueStatistics
+from services.jobs.status import QueueStatistics
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SOURCE_HTTP: Final = "http"
@@ -69,8 +70,10 @@ class _QueueState(Collector):
         )
         for lane, films in self._statistics.depth.items():
             depth.add_metric([lane], films)
-        for lane, age_ms in self._statistics.oldest_open_ms.items():
-            oldest.add_metric([lane], (age_ms or 0) / 1000)
+        now = time.time()
+        for lane, submitted_ms in self._statistics.oldest_open_ms.items():
+            # Hosts disagree on the time by a little; an age is never negative.
+            oldest.add_metric([lane], 0.0 if submitted_ms is None else max(0.0, now - submitted_ms / 1000))
         retrying = GaugeMetricFamily("cxr_queue_retrying", "Films waiting for their next attempt.")
         retrying.add_metric([], self._statistics.retrying)
         yield from (depth, oldest, retrying)

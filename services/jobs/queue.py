@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from model.decision import Decision, Outcome, not_assessed
@@ -28,9 +27,10 @@ from services.jobs.durability import check_durability
 from services.jobs.errors import JobNotFound, QueueFull, QueueUnavailable, RecordCorrupt
 from services.jobs.limits import QueueLimits
 from services.jobs.records import Job, JobState, ModelReference, Priority, Record, TakenJob, Timings
+from services.jobs.status import QueueStatistics, WorkerStatus, dump_status, read_status
 from services.jobs.stored import RECORD_FIELDS, dump_job, load_job, record_of, result_of
 
-__all__ = ["JobQueue", "QueueLimits", "QueueStatistics", "Registration", "Submission", "WorkerStatus"]
+__all__ = ["JobQueue", "QueueLimits", "Registration", "Submission"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,43 +58,6 @@ class Submission:
 
     record: Record
     is_new: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueStatistics:
-    """State of the queue at one moment, for probes, Retry-After and metrics.
-
-    ``depth`` counts waiting and held films; ``oldest_open_ms`` says when the oldest open film was submitted
-    (milliseconds since the epoch), ``None`` where none is open; ``retrying`` films wait for their next attempt;
-    ``open`` is every film without outcome.
-    """
-
-    depth: dict[Priority, int]
-    oldest_open_ms: dict[Priority, int | None]
-    retrying: int
-    open: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerStatus:
-    """What a live worker says of itself once a heartbeat.
-
-    ``beat_ms`` is replaced by Redis' clock when announced. ``operating_points`` are (name, threshold, sensitivity,
-    specificity, ...) as the manifest has them, dumped to plain JSON types.
-    """
-
-    consumer: str
-    beat_ms: int
-    model: ModelReference
-    provider: str
-    threads: int
-    operating_point: str
-    threshold: float
-    labels: tuple[str, ...]
-    operating_points: tuple[dict[str, object], ...]
-
-
-_STATUS: TypeAdapter[WorkerStatus] = TypeAdapter(WorkerStatus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +190,7 @@ class JobQueue:
         pipe.hgetall(keys.WORKERS)
         (seconds, microseconds), announced = await self._ask(pipe.execute())
         now_ms = seconds * 1000 + microseconds // 1000
-        statuses = (_read_status(text) for _, text in sorted(announced.items()))
+        statuses = (read_status(text) for _, text in sorted(announced.items()))
         return [status for status in statuses if status and now_ms - status.beat_ms < _WORKER_SILENT_MS]
 
     async def check_durability(self) -> None:
@@ -288,16 +251,18 @@ class JobQueue:
             reason or "",
             int(reason in _OUR_FAULT),
             result.model_dump_json(),
+            int(decision.is_lateral),
         )
         return bool(reply)
 
-    async def retry(self, taken: TakenJob) -> bool:
+    async def retry(self, consumer: str, taken: TakenJob) -> bool:
         """Put the job off after a transient failure; its wait follows from how many it has behind it.
 
         Returns False where its tries are used up: nothing is written, and the caller finishes it with
-        ``retries_exhausted``. True also where the job is no longer held, because then another one cares for it.
+        ``retries_exhausted``. True also where the job is no longer the consumer's: another one cares for it then.
         """
-        reply = await self._run("retry", taken.job.id, taken.job.priority, taken.message_id, *self._waits_ms)
+        entry = (taken.job.id, taken.job.priority, taken.message_id)
+        reply = await self._run("retry", consumer, *entry, *self._waits_ms)
         return int(reply) != 0
 
     async def release(self, consumer: str, taken: list[TakenJob]) -> None:
@@ -349,7 +314,7 @@ class JobQueue:
 
     async def announce(self, status: WorkerStatus) -> None:
         """Say that a worker lives and what it serves; forgets workers silent for ten minutes."""
-        await self._run("announce", status.consumer, _STATUS.dump_json(status).decode(), _WORKER_FORGOTTEN_MS)
+        await self._run("announce", status.consumer, dump_status(status), _WORKER_FORGOTTEN_MS)
 
 
 def _entries(taken: Iterable[TakenJob]) -> list[str]:
@@ -368,14 +333,3 @@ def _readable(jobs: Iterable[list[Any]]) -> list[TakenJob]:
             # It stays pending, is tried by others, and ends at its deadline.
             logger.error("a stored job cannot be read", extra={"action": "job_unreadable", "message_id": message_id})
     return taken
-
-
-def _read_status(text: str) -> WorkerStatus | None:
-    """Return what a worker announced, or ``None`` where another version of it speaks of itself in other words."""
-    beat_ms, _, status = text.partition("|")
-    try:
-        fields = _STATUS.validate_json(status)
-        return WorkerStatus(**{**vars(fields), "beat_ms": int(beat_ms)})
-    except ValueError:
-        logger.warning("a worker's status cannot be read", extra={"action": "worker_status_unreadable"})
-        return None

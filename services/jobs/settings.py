@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSetting
+from redis.connection import parse_url
 
 from services.jobs.errors import JobsError
 
@@ -35,6 +37,16 @@ class RedisSettings(BaseSettings):
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis 6.2 or newer, one primary, AOF on. redis://, rediss:// or unix://. May carry a password.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_one_of_redis(cls, url: SecretStr) -> SecretStr:
+        try:
+            parse_url(url.get_secret_value())  # type: ignore[no-untyped-call]  # redis-py annotates it only in part
+        except ValueError:
+            # Without the cause, whose text may quote the password.
+            raise ValueError("must be a redis://, rediss:// or unix:// URL") from None
+        return url
 
 
 class SpoolSettings(BaseSettings):
@@ -96,6 +108,12 @@ class WorkerSettings(BaseSettings):
     bundle: Path | None = Field(
         default=None, description="Bundle directory to serve; the one that ships with the package where absent."
     )
+    bundle_digest: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="sha256 that the bundle's manifest must have; the manifest pins every other file. A worker that "
+        "finds another one does not start. Where absent, whoever can write the bundle can change its thresholds.",
+    )
     operating_point: str | None = Field(
         default=None, description="Operating point of the bundle that decides; the bundle's default where absent."
     )
@@ -125,8 +143,10 @@ class WorkerSettings(BaseSettings):
     max_crashes: int = Field(
         default=3, ge=1, le=10, description="A film that outlives more workers than this ends worker_crash."
     )
-    retry_seconds: tuple[float, ...] = Field(
-        default=(1.0, 5.0, 25.0), description="Waits before each new attempt after a transient failure, as a JSON list."
+    retry_seconds: tuple[Annotated[float, Field(ge=0, le=3600)], ...] = Field(
+        default=(1.0, 5.0, 25.0),
+        min_length=1,
+        description="Waits before each new attempt after a transient failure, as a JSON list.",
     )
     decode_seconds: float = Field(
         default=10.0,
@@ -139,7 +159,10 @@ class WorkerSettings(BaseSettings):
         ge=256 * 1024**2,
         description="Address space a film may use in a decoding child beyond the child's own; more ends decode_memory.",
     )
-    decodes_per_child: int = Field(default=200, ge=1, description="Films after which a decoding child is replaced.")
+    # The bound: imagecodecs loses a reference of None with each damaged PNG, and a process has only so many.
+    decodes_per_child: int = Field(
+        default=200, ge=1, le=10_000, description="Films after which a decoding child is replaced."
+    )
     deadline_seconds: float = Field(
         default=4 * 3600.0, gt=0, description="A film without an outcome after this long ends not_assessed(deadline)."
     )
@@ -188,3 +211,7 @@ def load_settings(settings: type[_Settings], **overrides: object) -> _Settings:
         field = "_".join(str(part) for part in first["loc"])
         variable = f"{settings.model_config['env_prefix']}{field}".upper()
         raise SettingsError(f"{variable}: {first['msg']}") from error
+    except UnreadableSetting as error:
+        # Raised before validation, where a list is no JSON; its text names the field, quoted.
+        field = next((name for name in settings.model_fields if f'"{name}"' in str(error)), "*")
+        raise SettingsError(f"{settings.model_config['env_prefix']}{field}".upper() + ": must be JSON") from error

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import re
 import threading
@@ -32,6 +33,7 @@ from services.jobs.stored import dump_job, load_job
 logger = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 3600.0
+_RECOUNT_SECONDS = 5.0  # a full spool is measured again at most this often, because that reads every folder
 _FREE_SPACE_STEP_BYTES = 8 * 1024**2  # an upload looks at the free space again after so many bytes
 _PAYLOAD_NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
 _SIDECAR_SUFFIX = ".json"
@@ -108,8 +110,9 @@ class Upload:
 class Spool:
     """The directory: ``tmp/<uuid>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
 
-    ``used_bytes`` is counted at start and at every ``tidy``, and adjusted in between. Replicas that share the
-    directory see each other's payloads only then; the quota is a guard rail, not an account.
+    ``used_bytes`` is counted at start, at every ``tidy`` and before the quota refuses anything, and adjusted in
+    between. What other processes that share the directory keep and remove is seen only then; the quota is a guard
+    rail, not an account.
     """
 
     def __init__(self, directory: Path, *, quota_bytes: int, minimum_free_ratio: float = 0.10) -> None:
@@ -118,6 +121,8 @@ class Spool:
         self._quota_bytes = quota_bytes
         self._minimum_free_ratio = minimum_free_ratio
         self._lock = threading.Lock()
+        self._recounting = threading.Lock()
+        self._recounted_at = -math.inf
         with translate_disk_errors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
@@ -203,16 +208,18 @@ class Spool:
                     if path.stat().st_mtime < before:
                         path.unlink()
                         removed += 1
-            counted_before = self.used_bytes
-            measured = self._measure()
-        with self._lock:
-            # Uploads go on during the count; what they added since is taken over.
-            self.used_bytes += measured - counted_before
+        with self._recounting:
+            self._recount()
         return removed
 
     # -- used by Upload --------------------------------------------------------------------------------------------
     def count(self, more_bytes: int, *, is_checked: bool = True) -> None:
-        """Add to the used bytes; raise SpoolFull where the quota does not allow it."""
+        """Add to the used bytes; raise SpoolFull where the quota does not allow it.
+
+        Payloads are removed by other processes, so a quota that seems used up is looked at again first.
+        """
+        if is_checked and self.used_bytes + more_bytes > self._quota_bytes:
+            self._recount_if_due()
         with self._lock:
             if is_checked and self.used_bytes + more_bytes > self._quota_bytes:
                 raise SpoolFull("the spool's quota is used up")
@@ -255,6 +262,21 @@ class Spool:
             path = Path(entry.path)
             if path.suffix == _SIDECAR_SUFFIX and not path.with_suffix("").exists():
                 yield path
+
+    def _recount_if_due(self) -> None:
+        with self._recounting:
+            if time.monotonic() - self._recounted_at >= _RECOUNT_SECONDS:
+                self._recount()
+
+    def _recount(self) -> None:
+        """Count anew; one at a time, or a difference would be taken over twice."""
+        counted_before = self.used_bytes
+        with translate_disk_errors():
+            measured = self._measure()
+        with self._lock:
+            # Uploads go on during the count; what they added since is taken over.
+            self.used_bytes += measured - counted_before
+        self._recounted_at = time.monotonic()
 
     def _measure(self) -> int:
         arriving = 0

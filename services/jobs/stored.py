@@ -137,7 +137,7 @@ def _assemble(
         ),
         attempts=attempts,
         overdue=overdue,
-        links=Links(self=f"/v1/instances/{job.id}", study=f"/v1/studies/{job.study_uid}"),
+        links=Links(self=f"/v1/instances/{job.id}", study=f"/v1/studies/{job.study_uid}?site={job.site}"),
     )
 
 

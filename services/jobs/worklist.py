@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
 from services.jobs import keys, lua
@@ -117,10 +117,13 @@ class Worklist:
         position = _Position.read(cursor) if cursor is not None else None
         now_ms = _now_ms()
         as_of_ms = position.as_of_ms if position else now_ms
-        query = {"limit": limit + 1, "segments": _segments(wanted, self._cutoffs(as_of_ms))}
+        segments = _segments(wanted, self._cutoffs(as_of_ms))
+        query = {"limit": limit + 1, "segments": segments}
         if wanted.sites is not None:
             query["sites"] = list(wanted.sites)
         if position:
+            if position.segment > len(segments):
+                raise ValueError("not a cursor of the worklist")
             query["after"] = {
                 "segment": position.segment,
                 "score": position.submitted_ms,
@@ -179,14 +182,18 @@ class Worklist:
 _STUDY_FIELDS = ("priority", "class", "submitted_ms", "updated_ms", "films", "pending", "unread")
 
 
+# Beyond this Lua and Redis count in steps of more than one.
+_Milliseconds = Annotated[int, Field(ge=0, le=2**53)]
+
+
 class _Position(BaseModel):
     """Where a page ended: segment of the order, then the sort key within it; and as of when studies are overdue."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    as_of_ms: int
-    segment: int
-    submitted_ms: int
+    as_of_ms: _Milliseconds
+    segment: int = Field(ge=1)
+    submitted_ms: _Milliseconds
     study_uid: str
     site: str
 

@@ -81,7 +81,7 @@ class Child:
         Raises
         ------
         ChildFailed
-            If it exits with 2 (it cannot start as configured), or dies again and again before it was ever ready.
+            If, before it was ever ready, it exits with 2 (it cannot start as configured) or dies again and again.
         """
         backoff, deaths, clock = _FIRST_BACKOFF_SECONDS, 0, asyncio.get_running_loop().time
         while not self._is_stopping:
@@ -94,7 +94,8 @@ class Child:
                 return
             deaths += 1
             logger.warning("child died", extra={"action": "child_died", "child": self.name, "status": status})
-            if status == EXIT_CANNOT_START or (not self._has_settled and deaths >= _START_ATTEMPTS):
+            # Once it has been ready its configuration is right: what stops it now may pass, and the others go on.
+            if not self._has_settled and (status == EXIT_CANNOT_START or deaths >= _START_ATTEMPTS):
                 has_spoken = status == EXIT_CANNOT_START and self._log is None
                 reason = f"{self.name} cannot run (exit status {status})"
                 raise ChildFailed(reason if self._log is None else f"{reason}; see {self._log}", has_spoken=has_spoken)

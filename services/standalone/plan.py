@@ -13,7 +13,7 @@ from typing import Final
 from model.bundle import Manifest, read_bundle
 from services.api.access import key_ring
 from services.api.listening import listen
-from services.jobs.settings import ApiSettings, WorkerSettings, load_settings
+from services.jobs.settings import ApiSettings, RedisSettings, SettingsError, WorkerSettings, load_settings
 from services.standalone.child import Child
 from services.standalone.data_directory import locked, socket_directory
 from services.standalone.redis_server import find_redis_server
@@ -23,6 +23,8 @@ from services.worker.bundles import default_bundle_directory
 _API_STOP_SECONDS: Final = 35.0
 _WORKER_STOP_SECONDS: Final = 30.0
 _REDIS_STOP_SECONDS: Final = 30.0
+# -P: what lies in the working directory must not stand in for our packages.
+_PYTHON: Final = (sys.executable, "-P")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +65,11 @@ def make_plan(options: StackOptions, resources: ExitStack) -> Plan:
     bundle = options.bundle or load_settings(WorkerSettings).bundle or default_bundle_directory()
     manifest = read_bundle(bundle).manifest
     lock = resources.enter_context(locked(options.data_dir))
-    redis_url, redis_command = os.environ.get("CXR_REDIS_URL"), None
-    if redis_url is None:
+    redis_url, redis_command = load_settings(RedisSettings).url.get_secret_value(), None
+    if "CXR_REDIS_URL" not in os.environ:
         path = resources.enter_context(socket_directory()) / "redis.sock"
-        directory = options.data_dir / "redis"
-        directory.mkdir(mode=0o700, exist_ok=True)
         redis_url = f"unix://{path}"
-        redis_command = find_redis_server().command(directory=directory.resolve(), socket=path)
+        redis_command = find_redis_server().command(directory=_redis_directory(options.data_dir), socket=path)
     listener = resources.enter_context(listen(api.host, api.port))
     return Plan(
         bundle=bundle,
@@ -79,6 +79,15 @@ def make_plan(options: StackOptions, resources: ExitStack) -> Plan:
         redis_command=redis_command,
         lock=lock,
     )
+
+
+def _redis_directory(data_dir: Path) -> Path:
+    directory = data_dir / "redis"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot use the data directory {data_dir}: {error.strerror}") from error
+    return directory.resolve()
 
 
 def _environment(plan: Plan, options: StackOptions) -> dict[str, str]:
@@ -115,7 +124,7 @@ def api_child(plan: Plan, options: StackOptions) -> Child:
     # It inherits the socket, which stays open while it is restarted: callers wait for a moment instead of failing.
     return Child(
         "api",
-        [sys.executable, "-m", "services.api", "--fd", str(descriptor)],
+        [*_PYTHON, "-m", "services.api", "--fd", str(descriptor)],
         _environment(plan, options),
         stop_seconds=_API_STOP_SECONDS,
         pass_fds=(descriptor,),
@@ -127,7 +136,7 @@ def worker_child(plan: Plan, options: StackOptions, number: int) -> Child:
     """Return one worker."""
     return Child(
         f"worker-{number}",
-        [sys.executable, "-m", "services.worker"],
+        [*_PYTHON, "-m", "services.worker"],
         _environment(plan, options),
         stop_seconds=_WORKER_STOP_SECONDS,
         log=options.log,

@@ -69,6 +69,15 @@ class _GiveUp(Exception):
         self.record = record
 
 
+def is_service_url(url: str) -> bool:
+    """Return whether a service could be reached by this URL: http or https, and a host."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)
+
+
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield files, and the files below folders in the order of their names; hidden ones below folders are skipped."""
     for path in paths:

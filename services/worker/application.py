@@ -20,13 +20,15 @@ from functools import partial
 from typing import Final
 
 from model.bundle import read_bundle
+from model.errors import BundleCorrupt
 from model.gate import GateSpec
 from model.runtime import Provider, Scorer
 from services.jobs.beat import Beat
 from services.jobs.connection import connect_heartbeat, connect_worker
-from services.jobs.queue import JobQueue, WorkerStatus
+from services.jobs.queue import JobQueue
 from services.jobs.settings import RedisSettings, SpoolSettings, WorkerSettings
 from services.jobs.spool import Spool
+from services.jobs.status import WorkerStatus
 from services.worker import metrics
 from services.worker.assessment import Assessor, Serving
 from services.worker.batching import Batcher, BatchPolicy
@@ -57,11 +59,13 @@ def load_bundle(settings: WorkerSettings) -> ServedBundle:
     Raises
     ------
     BundleError
-        If it is not there, not whole, or scores differently here.
+        If it is not there, not whole, not the pinned one, or scores differently here.
     ProviderUnavailable
         If the named provider did not become active.
     """
     bundle = read_bundle(settings.bundle or default_bundle_directory())
+    if settings.bundle_digest not in (None, bundle.digest):
+        raise BundleCorrupt(f"the manifest of {bundle.manifest.name} is not the one that CXR_WORKER_BUNDLE_DIGEST pins")
     gate = GateSpec(minimum_age_years=settings.minimum_age_years, is_age_required=settings.require_age)
     serving = Serving.of(bundle, operating_point=settings.operating_point, gate=gate)
     scorer = Scorer(bundle, provider=Provider(settings.provider), threads=settings.threads)

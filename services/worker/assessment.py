@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from model.bundle import Bundle, OperatingPoint
 from model.decision import Decision, Policy, decide, not_assessed
-from model.errors import ImageError, NonFiniteScore, Reason
+from model.errors import ImageError, LateralView, NonFiniteScore, Reason
 from model.gate import GateSpec
 from model.preprocessing import PreprocessingSpec
 from services.jobs.records import Job, ModelReference
@@ -85,7 +85,7 @@ class Assessor:
         try:
             film = await self._decoding.decode(request)
         except ImageError as error:
-            return Assessment(decision=not_assessed(error.reason))
+            return Assessment(decision=not_assessed(error.reason, is_lateral=isinstance(error, LateralView)))
         scored = await self._batcher.score(film.tensor)
         try:
             decision = decide(scored.score, self._serving.policy(job.site))

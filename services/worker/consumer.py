@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from model.decision import not_assessed
-from model.errors import ModelError, Reason
+from model.errors import ImageError, ModelError, NonFiniteScore, Reason
 from services.jobs.errors import JobsError, QueueUnavailable
 from services.jobs.queue import JobQueue
 from services.jobs.records import ModelReference, TakenJob, Timings
@@ -149,7 +149,10 @@ class Consumer:
         try:
             assessment = await self._assess(taken)
         except (ModelError, JobsError) as error:
-            await self._try_again(taken, error.code)
+            if error.retryable:
+                await self._try_again(taken, error.code)
+            else:
+                await self._give_up(taken, error)
         except Exception:  # a bug of ours must not lose the film either
             logger.exception("job failed unexpectedly", extra=_ids(taken) | {"action": "job_failed_unexpectedly"})
             await self._try_again(taken, "unexpected")
@@ -164,9 +167,14 @@ class Consumer:
     async def _try_again(self, taken: TakenJob, code: str) -> None:
         logger.warning("job failed for now", extra=_ids(taken) | {"action": "job_failed_for_now", "code": code})
         metrics.RETRIES.labels(code).inc()
-        will_be_tried = await self._until_answered(taken, lambda: self._queue.retry(taken))
+        will_be_tried = await self._until_answered(taken, lambda: self._queue.retry(self._name, taken))
         if will_be_tried is False:
             await self._finish(taken, Assessment(decision=not_assessed(Reason.RETRIES_EXHAUSTED)))
+
+    async def _give_up(self, taken: TakenJob, error: ModelError | JobsError) -> None:
+        """End a film where trying again cannot help."""
+        logger.warning("job given up", extra=_ids(taken) | {"action": "job_given_up", "code": error.code})
+        await self._finish(taken, Assessment(decision=not_assessed(_reason_of(error))))
 
     async def _finish(self, taken: TakenJob, assessment: Assessment) -> None:
         now_ms = time.time() * 1000
@@ -223,6 +231,12 @@ class Consumer:
             logger.info("jobs released", extra={"action": "jobs_released", "jobs": len(left)})
         for taken in left:
             self._drop(taken)
+
+
+def _reason_of(error: ModelError | JobsError) -> Reason:
+    if isinstance(error, ImageError):
+        return error.reason
+    return Reason.NON_FINITE if isinstance(error, NonFiniteScore) else Reason.RETRIES_EXHAUSTED
 
 
 def _ids(taken: TakenJob) -> dict[str, object]:

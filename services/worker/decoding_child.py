@@ -21,7 +21,7 @@ from typing import Final
 from model.decoding.decode import decode
 from model.decoding.header import with_claims
 from model.decoding.inspect import inspect_header
-from model.errors import ImageError, Reason, UnsuitableImage
+from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.gate import gate_header, gate_image
 from model.image import Tensor
 from model.preprocessing import preprocess
@@ -87,12 +87,13 @@ def answer(content: bytes) -> tuple[DecodingReply, bytes]:
     """Return the reply to a request frame, and the tensor's bytes where there is one."""
     started = time.perf_counter()
     request = DecodingRequest.model_validate_json(content)
-    tensor = b""
+    tensor, is_lateral = b"", False
     try:
         tensor = tensor_of(request).tobytes()
         status, reason, error = ReplyStatus.TENSOR, None, None
     except ImageError as refused:
         status, reason, error = ReplyStatus.NOT_ASSESSED, refused.reason, type(refused).__name__
+        is_lateral = isinstance(refused, LateralView)
     except PayloadUnreadable as failed:
         status, reason, error = ReplyStatus.UNREADABLE, None, type(failed.__cause__).__name__
     except MemoryError as exhausted:
@@ -100,7 +101,8 @@ def answer(content: bytes) -> tuple[DecodingReply, bytes]:
     except Exception as unforeseen:  # noqa: BLE001 - the outermost guard: no film may be lost to a parser's surprise
         status, reason, error = ReplyStatus.NOT_ASSESSED, Reason.DECODE_ERROR, type(unforeseen).__name__
     decode_ms = (time.perf_counter() - started) * 1000
-    return DecodingReply(status=status, reason=reason, error=error, decode_ms=decode_ms), tensor
+    reply = DecodingReply(status=status, reason=reason, is_lateral=is_lateral, error=error, decode_ms=decode_ms)
+    return reply, tensor
 
 
 def _confine(limits: DecodingLimits) -> None:

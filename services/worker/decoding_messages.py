@@ -65,12 +65,16 @@ class ReplyStatus(StrEnum):
 
 
 class DecodingReply(BaseModel):
-    """What became of a film. ``error`` is the class of what went wrong, for the log; never its text."""
+    """What became of a film. ``error`` is the class of what went wrong, for the log; never its text.
+
+    ``is_lateral``: the reason is ``view``, and the film is certainly a lateral.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     status: ReplyStatus
     reason: Reason | None = None
+    is_lateral: bool = False
     error: str | None = None
     decode_ms: float = 0.0
 

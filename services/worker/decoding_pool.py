@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from model.errors import ImageError, Reason
+from model.errors import ImageError, LateralView, Reason
 from model.image import Tensor
 from services.jobs.errors import SpoolUnavailable
 from services.worker.decoding_messages import DecodingLimits, DecodingReply, DecodingRequest, ReplyStatus
@@ -73,7 +73,7 @@ class DecodingPool:
         ------
         ImageError
             With the reason the film ends with; ``decode_crash``, ``decode_timeout`` and ``decode_memory`` where the
-            child did not survive it. Only this film is affected.
+            child did not survive it; ``LateralView`` where it is one. Only this film is affected.
         SpoolUnavailable
             If the payload could not be read; retryable.
         """
@@ -140,6 +140,8 @@ def _film_of(reply: DecodingReply, content: bytes, request: DecodingRequest) -> 
     if reply.status is ReplyStatus.UNREADABLE:
         raise SpoolUnavailable(f"the payload cannot be read ({reply.error})")
     if reply.status is ReplyStatus.NOT_ASSESSED:
+        if reply.is_lateral:
+            raise LateralView(Reason.VIEW, "a lateral film")
         raise ImageError(reply.reason or Reason.DECODE_ERROR, f"the decoding child answered {reply.error}")
     side = request.preprocessing.size
     return DecodedFilm(tensor=np.frombuffer(content, np.uint8).reshape(1, side, side), decode_ms=reply.decode_ms)

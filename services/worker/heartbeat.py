@@ -103,7 +103,17 @@ class HeartbeatThread(threading.Thread):
         return time.monotonic() - self._last_success < 2 * self._every_seconds + _RETRY_SECONDS
 
     def run(self) -> None:
-        """Beat until ``end``."""
+        """Beat until ``end``; where beating fails in a way that nobody foresaw, end the process.
+
+        A worker whose beats have stopped would go on with films that are given to others.
+        """
+        try:
+            self._beat_until_ended()
+        except Exception:  # the thread's outermost guard: class and place are logged, no library's text
+            logger.critical("heartbeat failed", exc_info=True, extra={"action": "heartbeat_failed"})
+            os._exit(EXIT_HUNG)
+
+    def _beat_until_ended(self) -> None:
         pause = self._every_seconds
         while not self._ended.wait(pause):
             self._exit_if_hung()

@@ -13,10 +13,11 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 from services.jobs.errors import QueueUnavailable, SpoolUnavailable
-from services.jobs.queue import JobQueue, WorkerStatus
+from services.jobs.queue import JobQueue
 from services.jobs.reconcile import reconcile
 from services.jobs.settings import WorkerSettings
 from services.jobs.spool import Spool
+from services.jobs.status import WorkerStatus
 from services.worker.heartbeat import Watchdog
 from services.worker.probes import Readiness
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from services.jobs.settings import variable_names
+from tests.support.tools import require_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "docker-compose.yml"
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
-def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
-    program = shutil.which("docker-compose")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("docker-compose is missing; .ci/run installs it")
-        pytest.skip("docker-compose is not installed")
-    done = subprocess.run(
-        [program, "-f", str(COMPOSE), "--profile", profile, "config"], capture_output=True, text=True, check=False
-    )
+def test_docker_compose_accepts_the_file(profile: str) -> None:
+    require_tools("docker-compose")
+    command = ["docker-compose", "-f", str(COMPOSE), "--profile", profile, "config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"worker-{profile}" in done.stdout
 

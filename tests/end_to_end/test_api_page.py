@@ -1,7 +1,6 @@
 """The examples of docs/api.md, run as they stand."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from tests.support.films import dicom_film, png_film
 from tests.support.gateway import environment
 from tests.support.stack import StackProcess
+from tests.support.tools import require_tools
 
 _PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 _EXAMPLES = re.findall(r"^```sh\n(.*?)^```", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -18,9 +18,7 @@ _TOOLS = ("bash", "curl", "openssl", "base64", "python3")
 
 @pytest.mark.parametrize("example", _EXAMPLES, ids=[f"example-{number}" for number in range(len(_EXAMPLES))])
 def test_example_of_the_page_works(running_stack: StackProcess, tmp_path: Path, example: str) -> None:
-    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"the examples use {', '.join(missing)}, which this machine lacks")
+    require_tools(*_TOOLS)
     (tmp_path / "film.png").write_bytes(png_film(seed=200))
     (tmp_path / "film.dcm").write_bytes(dicom_film(seed=200))
     settings = environment() | {"URL": running_stack.wait_ready()}

@@ -34,6 +34,14 @@ def test_wrong_usage_ends_with_2(tmp_path: Path) -> None:
     assert run("submit", "not-there.png", cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize("url", ["notaurl", "ftp://host", "http://", "http://[::1"])
+def test_url_that_is_none_is_wrong_usage_in_one_line(url: str, tmp_path: Path) -> None:
+    (tmp_path / "film.png").write_bytes(b"film")
+    answer = run("submit", "--url", url, "film.png", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines() == ["cxr-triage submit: --url must be http:// or https:// and a host"]
+
+
 def test_new_key_is_printed_once_and_stored_hashed(tmp_path: Path) -> None:
     answer = run("key", "new", "--file", "keys.json", cwd=tmp_path)
     assert answer.returncode == 0
@@ -56,9 +64,11 @@ def test_service_with_an_unknown_setting_says_so_and_ends_with_2(command: str, t
 def test_demo_prints_an_outcome_for_every_generated_film(
     redis_binary: Path, tiny_bundle_directory: Path, tmp_path: Path
 ) -> None:
+    stranger = tmp_path / "fastapi.py"  # in the working directory; must not stand in for the package of that name
+    stranger.write_text("raise SystemExit('imported from the working directory')")
     answer = run("demo", "--once", "--port", "0", "--bundle", str(tiny_bundle_directory), cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     for words in ("PNG ", "MONOCHROME1", "MONOCHROME2", "sop_class", "body_part", "decode_error", "unsupported_format"):
         assert words in answer.stdout
     assert answer.stdout.count(" 200") == 7
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [stranger]

@@ -102,6 +102,19 @@ def test_unknown_setting_is_one_clear_line(tiny_bundle_directory: Path, tmp_path
     assert_one_clear_line(process, "CXR_API_PROT")
 
 
+def test_data_directory_that_cannot_hold_redis_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "redis").write_text("a file")
+    process = up(tmp_path, "--bundle", str(tiny_bundle_directory))
+    assert_one_clear_line(process, "cannot use the data directory", str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("url", ["", "nonsense"])
+def test_redis_url_that_is_none_is_one_clear_line(url: str, tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=url)
+    assert_one_clear_line(process, "CXR_REDIS_URL")
+
+
 def test_setting_that_only_the_worker_refuses_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
     process = up(tmp_path, "--bundle", str(tiny_bundle_directory), worker_operating_point="nonsense")
     assert process.process.wait(120) == 2

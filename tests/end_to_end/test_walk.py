@@ -118,6 +118,22 @@ def test_study_is_as_urgent_as_its_worst_film(client: httpx.Client) -> None:
     assert study_uid in {line["study_uid"] for line in listed}
 
 
+@pytest.mark.parametrize(
+    ("view", "study_uid", "roll_up"),
+    [("LL", "1.2.826.0.1.100", "not_flagged"), ("RLO", "1.2.826.0.1.101", "not_assessed")],
+)
+def test_only_a_lateral_is_excused_by_a_scored_frontal(
+    client: httpx.Client, view: str, study_uid: str, roll_up: str
+) -> None:
+    dark = (phantom_pixels(21) // 8 + 1).astype(np.uint16)
+    frontal = dicom_film(dark, StudyInstanceUID=study_uid, WindowCenter=2048, WindowWidth=4096)
+    assert outcome_of(client, frontal, DICOM).outcome == "not_flagged"
+    other = outcome_of(client, dicom_film(seed=22, StudyInstanceUID=study_uid, ViewPosition=view), DICOM)
+    assert other.reason == "view"
+    study = client.get(f"/v1/studies/{study_uid}").json()
+    assert (study["outcome"], study["unread"]) == (roll_up, 1)
+
+
 def test_thresholds_of_the_served_model_come_with_their_evidence(client: httpx.Client) -> None:
     (loaded,) = client.get("/v1/models").json()["models"]
     table = client.get(f"/v1/models/{loaded['digest']}/operating-points").json()

@@ -290,7 +290,19 @@ PADDING = (
            PixelPaddingValue=0, PhotometricInterpretation="MONOCHROME1"),
     scored("padding under SIGMOID", "PS3.3 C.7.5.1.1.2", (0.0, 0.26894, 0.5, 0.73106), bands=(0, 1024, 2048, 3072),
            PixelPaddingValue=0, VOILUTFunction="SIGMOID"),
+    # PS3.3 C.11.2.1.2.1: black at 2047.5 - 10000 = -7952.5, white at 12047.5: (1000 + 7952.5) / 20000 = 0.447625
+    scored("padding, black below what pixels can store", "PS3.3 C.7.5.1.1.2", (0.0, 0.447625, 0.497625, 0.547625),
+           bands=(0, 1000, 2000, 3000), PixelPaddingValue=0, WindowCenter="2048", WindowWidth="20001"),
+    # Shown black at 127.5 + 500 = 627.5, white at -372.5: (627.5 - 85) / 1000 = 0.5425
+    scored("padding of MONOCHROME1, black above what pixels can store", "PS3.3 C.7.5.1.1.2",
+           (0.0, 0.5425, 0.4575, 0.3725), PixelPaddingValue=0, PhotometricInterpretation="MONOCHROME1",
+           WindowCenter="128", WindowWidth="1001", **EIGHT_BITS),
     refused("nothing but padding", "PS3.3 C.7.5.1.1.2", Reason.BLANK, bands=(7, 7, 7, 7), PixelPaddingValue=7),
+    refused("constant beside its padding", "PS3.3 C.7.5.1.1.2: padding is no contrast", Reason.BLANK,
+            bands=(0, 2000, 2000, 2000), PixelPaddingValue=0),
+    # (3000 - 1000) / 200000 = 0.01 of the range
+    refused("window far wider than the film beside its padding", "PS3.3 C.7.5.1.1.2", Reason.BLANK,
+            bands=(0, 1000, 2000, 3000), PixelPaddingValue=0, WindowCenter="2048", WindowWidth="200001"),
 )  # fmt: skip
 
 SHAPE = (

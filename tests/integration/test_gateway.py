@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -399,6 +400,9 @@ async def test_unchanged_worklist_answers_304_until_something_happens(
     tag = {"If-None-Match": first.headers["etag"]}
     unchanged = get(headers=tag)
     assert (unchanged.status_code, unchanged.content) == (304, b"")
+    for same in ("*", first.headers["etag"].removeprefix("W/"), f'"other", {first.headers["etag"]}'):
+        assert get(headers={"If-None-Match": same}).status_code == 304, same
+    assert get(headers={"If-None-Match": 'W/"other"'}).status_code == 200
     assert get(params={"limit": 1}, headers=tag).status_code == 200, "another question"
     await score_everything(worker_queue)
     changed = get(headers=tag)
@@ -415,6 +419,8 @@ def test_metrics_count_what_came_and_read_the_queue(client: httpx.Client) -> Non
     assert 'cxr_images_received_total{code="accepted",source="http"}' in text
     assert 'cxr_rejections_total{code="unsupported_format"}' in text
     assert 'cxr_queue_depth{lane="stat"} 1.0' in text
+    (age,) = re.findall(r'cxr_queue_oldest_age_seconds{lane="stat"} (\S+)', text)
+    assert 0 <= float(age) < 600
     assert 'route="/v1/instances"' in text
 
 

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from model.errors import Reason
 from services.jobs import keys
 from services.jobs.errors import JobNotFound, QueueFull, RecordCorrupt
-from services.jobs.queue import JobQueue, QueueLimits, WorkerStatus
+from services.jobs.queue import JobQueue, QueueLimits
 from services.jobs.records import JobState, Priority, Timings
+from services.jobs.status import WorkerStatus
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, now_ms, scored, unread
 from tests.support.redis_server import EVERY_REDIS
 
@@ -78,7 +79,7 @@ async def test_films_held_and_put_off_count_as_backlog(redis_client: Redis) -> N
     for _ in range(2):
         await queue.submit(make_job())
     held, put_off = await queue.take("a", count=2, block_ms=0)
-    await queue.retry(put_off)
+    await queue.retry("a", put_off)
     assert not await queue.has_room(Priority.ROUTINE)
     with pytest.raises(QueueFull):
         await queue.submit(make_job())
@@ -286,7 +287,7 @@ async def test_every_key_is_one_that_keys_names(queue: JobQueue, redis_client: R
         await queue.submit(job)
     done, put_off = await queue.take("a", count=2, block_ms=0)
     await queue.finish(done, unread(Reason.RETRIES_EXHAUSTED), model=None, timings=TIMINGS)
-    await queue.retry(put_off)
+    await queue.retry("a", put_off)
     named = {
         *(keys.OPEN, keys.RETRY, keys.DEAD, keys.EVENTS, keys.REVISION, keys.WORKERS),
         *(keys.SHARE, keys.REPLIES, keys.PROBE, keys.SITES),

@@ -103,7 +103,7 @@ async def test_retry_whose_reply_is_lost_burns_one_try(
 ) -> None:
     taken = await take_one(lossy_queue)
     proxy.lose()
-    assert await lossy_queue.retry(taken)
+    assert await lossy_queue.retry("a", taken)
     assert await redis_client.hget(keys.instance(taken.job.id), "tries") == "1"
     assert await redis_client.zcard(keys.RETRY) == 1
 
@@ -113,7 +113,7 @@ async def test_last_retry_whose_reply_is_lost_is_not_mistaken_for_exhaustion(pro
         queue = JobQueue(client, retry_seconds=(0.0,))
         taken = await take_one(queue)
         proxy.lose()
-        assert await queue.retry(taken)
+        assert await queue.retry("a", taken)
 
 
 async def test_release_whose_reply_is_lost_gives_back_once(

@@ -78,7 +78,7 @@ async def test_destroyed_group_is_made_anew_and_nothing_is_skipped(queue: JobQue
     await queue.submit(waiting)
     await redis_client.xgroup_destroy(ROUTINE, keys.GROUP)
     assert await queue.reap("b", idle_ms=0) is None
-    assert await queue.retry(held)
+    assert await queue.retry("a", held)
     await queue.release("a", [held])
     taken = await queue.take("b", count=8, block_ms=0)
     assert {one.job for one in taken} == {held.job, waiting}
@@ -88,7 +88,7 @@ async def test_healthy_queue_is_left_alone_by_reconcile(queue: JobQueue, redis_c
     for _ in range(4):
         await queue.submit(make_job())
     held, put_off, released = await queue.take("a", count=3, block_ms=0)
-    await queue.retry(put_off)
+    await queue.retry("a", put_off)
     await queue.release("a", [released])
     assert await queue.reconcile() == 0
     assert await finish(queue, held)
@@ -143,7 +143,7 @@ async def test_redis_out_of_memory_refuses_submits_whole_and_still_finishes(mort
         assert await client.zscore(keys.OPEN, refused.id) is None
         with pytest.raises(QueueUnavailable):
             await queue.check_durability()
-        assert await queue.retry(put_off)
+        assert await queue.retry("a", put_off)
         assert all([await finish(queue, taken) for taken in held])
         (last,) = await queue.take("a", count=1, block_ms=0)
         reaped = await queue.reap("b", idle_ms=0, holding=[last.job.id])

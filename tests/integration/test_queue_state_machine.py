@@ -97,7 +97,8 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         if self._taken:
-            assert self._await(self._queue.retry(data.draw(st.sampled_from(self._taken))[1]))
+            consumer, taken = data.draw(st.sampled_from(self._taken))
+            assert self._await(self._queue.retry(consumer, taken))
 
     @rule()
     def promote(self) -> None:

@@ -107,11 +107,15 @@ async def test_zombie_that_finishes_first_leaves_nothing_for_the_other(queue: Jo
     await assert_nothing_is_left(redis_client)
 
 
-async def test_retry_of_a_zombie_does_not_keep_the_film_open(queue: JobQueue, redis_client: Redis) -> None:
+async def test_retry_of_a_zombie_leaves_the_film_with_the_one_that_has_it(
+    queue: JobQueue, redis_client: Redis, beat: Beat
+) -> None:
     taken = await take_one(queue, "zombie")
     reaped = await queue.reap("b", idle_ms=0)
     assert reaped is not None
-    assert await queue.retry(taken)
+    assert await queue.retry("zombie", taken)
+    assert beat("b", [reaped]) == []
+    assert await redis_client.zcard(keys.RETRY) == 0
     assert await finish(queue, reaped)
     assert await queue.promote() == 0
     await assert_nothing_is_left(redis_client)
@@ -154,7 +158,7 @@ async def test_retries_wait_longer_each_time_by_the_clock_of_redis(queue: JobQue
     taken = await take_one(queue)
     for wait_ms in (1000, 5000, 25_000):
         before = await redis_time_ms(redis_client)
-        assert await queue.retry(taken)
+        assert await queue.retry("a", taken)
         due = await redis_client.zscore(keys.RETRY, taken.job.id)
         assert before + wait_ms <= due <= await redis_time_ms(redis_client) + wait_ms
         assert await queue.promote() == 0
@@ -162,7 +166,7 @@ async def test_retries_wait_longer_each_time_by_the_clock_of_redis(queue: JobQue
         assert await queue.promote() == 1
         (taken,) = await queue.take("a", count=1, block_ms=0)
     assert taken.tries == 3
-    assert not await queue.retry(taken)
+    assert not await queue.retry("a", taken)
     assert (await queue.record(taken.job.id)).state is JobState.RUNNING, "the caller still holds and finishes it"
     assert await queue.finish(taken, unread(Reason.RETRIES_EXHAUSTED), model=None, timings=TIMINGS)
     (dead,) = await redis_client.xrange(keys.DEAD)
@@ -173,7 +177,7 @@ async def test_suspect_that_was_put_off_runs_alone_again(queue: JobQueue, redis_
     await take_one(queue, "dead")
     suspect = await queue.reap("b", idle_ms=0)
     assert suspect is not None
-    await queue.retry(suspect)
+    await queue.retry("b", suspect)
     await redis_client.zadd(keys.RETRY, {suspect.job.id: 0})
     await queue.promote()
     innocent = make_job()
@@ -196,7 +200,7 @@ async def test_film_past_its_deadline_ends_wherever_it_is(queue: JobQueue, redis
     for job in jobs:
         await queue.submit(job)
     held, put_off, released = await queue.take("a", count=3, block_ms=0)
-    await queue.retry(put_off)
+    await queue.retry("a", put_off)
     await queue.release("a", [released])
     young = make_job()
     await queue.submit(young)

@@ -116,7 +116,7 @@ async def test_payloads_of_open_films_are_never_removed(queue: JobQueue, spool: 
     for job in jobs:
         await queue.submit(job)
     held, put_off, released = await queue.take("a", count=3, block_ms=0)
-    await queue.retry(put_off)
+    await queue.retry("a", put_off)
     await queue.release("a", [released])
     report = await reconcile(queue, spool, retention=NOTHING)
     assert (report.removed_payloads, report.requeued, report.resubmitted) == (0, 0, 0)

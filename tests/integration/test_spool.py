@@ -134,6 +134,16 @@ def test_removing_makes_room(directory: Path) -> None:
     keep(spool, b"54321")
 
 
+def test_what_another_process_removed_makes_room(directory: Path) -> None:
+    """The gateway keeps, the worker removes: without a look at the disk the gateway would be full for ever."""
+    gateway, worker = (Spool(directory, quota_bytes=5, minimum_free_ratio=0.0) for _ in range(2))
+    worker.remove(keep(gateway, b"12345"))
+    keep(gateway, b"54321")
+    assert gateway.used_bytes == 5
+    with pytest.raises(SpoolFull):
+        keep(gateway, b"1")
+
+
 def test_what_another_replica_kept_is_counted_at_the_next_tidy(directory: Path) -> None:
     spool = Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0)
     keep(Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0), b"x" * 100)

@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 import torch
 
-from model.bundle import CARD_FILE, read_bundle
+from model.bundle import CARD_FILE, REPORT_FILE, read_bundle
 from model.runtime import Scorer
 from tests.support.datasets import write_collection
 from tests.support.gateway import wait_until
 from tests.support.training_runs import context_of, printed, tiny_recipe
+from training.card import write_card
 from training.datasets import Part
 from training.datasets.sample import read_samples
 from training.errors import PublishRefused, RunError
 from training.line import run_line, run_step
 from training.network import TriageNetwork
+from training.provenance import weights_sha256
 from training.run_directory import STEP_NAMES
 from training.step import StepContext
 from training.steps import publish
@@ -127,6 +129,7 @@ def test_given_weights_train_the_head_then_the_last_block_only(data: Path, tmp_p
     init = tmp_path / "resnet18.pth"
     torch.save(weights, init)
     context = context_of(tmp_path / "run", recipe, data, init=init)
+    context = replace(context, order=context.order.model_copy(update={"init_sha256": weights_sha256(init)}))
     run_until(context, "finetune")
     assert np.load(context.run.features).shape == (2 * PATIENTS, 512)
     trained = torch.load(context.run.network, weights_only=True)
@@ -135,6 +138,44 @@ def test_given_weights_train_the_head_then_the_last_block_only(data: Path, tmp_p
     assert all(name.startswith("layer4.1.") for name in changed)
     head = torch.load(context.run.head, weights_only=True)
     assert not torch.equal(head["0.weight"], trained["head.0.weight"])
+
+
+def test_weights_that_changed_after_the_order_are_refused(data: Path, tmp_path: Path) -> None:
+    init = tmp_path / "resnet18.pth"
+    init.write_bytes(b"other weights")
+    context = context_of(tmp_path / "run", tiny_recipe(), data, init=init)
+    run_until(context, "pixels")
+    with pytest.raises(RunError, match="have changed since the run was ordered"):
+        run_step(context, "features")
+
+
+def test_a_run_outlives_the_move_of_its_films(data: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    shutil.copytree(data, before)
+    context = context_of(tmp_path / "run", tiny_recipe(), before)
+    run_until(context, "manifest")
+    assert str(tmp_path) not in context.run.samples.read_text()
+    before.rename(after)
+    moved = replace(context, order=context.order.model_copy(update={"data": after}))
+    assert run_step(moved, "pixels")
+    assert not run_step(moved, "manifest")
+
+
+def test_an_undefined_figure_is_printed_as_such(finished: StepContext) -> None:
+    report = json.loads(finished.run.report.read_text())
+    report["test"]["view_adjusted_auc"] = None
+    report["commits"] = finished.run.commits()
+    assert "among films of the same view undefined." in write_card(finished.order.recipe, report)
+
+
+def test_the_bundle_names_every_commit_that_ran_a_step(copied: StepContext) -> None:
+    stamp = copied.run.network.parent / "stamp.json"
+    stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"commit": "an-older-one"}))
+    assert run_step(copied, "publish")
+    commits = json.loads((copied.destination / REPORT_FILE).read_text())["commits"]
+    assert set(commits) == set(STEP_NAMES)
+    assert commits["finetune"] == "an-older-one"
+    assert "and `an-older-one`" in (copied.destination / CARD_FILE).read_text()
 
 
 def test_a_step_before_its_inputs_names_what_is_missing(data: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from model.bundle import read_bundle
 from model.decision import Outcome, Score
-from model.errors import InferenceError, Reason
+from model.errors import InferenceError, NonFiniteScore, ProviderUnavailable, Reason
 from model.image import Tensor
 from model.runtime import Provider, Scorer
 from services.jobs.queue import JobQueue
@@ -88,6 +88,33 @@ async def test_inference_that_never_works_ends_retries_exhausted(
     async with running_worker("w", redis=redis_server.settings, spool=spool, scorer=MeanScorer(failures=99)):
         await promoted_until_done(queue, job.id)
     assert (await queue.record(job.id)).reason is Reason.RETRIES_EXHAUSTED
+
+
+class RefusingScorer:
+    """Fails in a way that trying again cannot help."""
+
+    def __init__(self, error: InferenceError) -> None:
+        self._error = error
+
+    def score(self, tensors: Tensor) -> list[Score]:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ProviderUnavailable("the device is gone"), Reason.RETRIES_EXHAUSTED),
+        (NonFiniteScore("no number"), Reason.NON_FINITE),
+    ],
+    ids=["without a reason", "with a reason"],
+)
+async def test_failure_that_will_not_pass_ends_the_film_at_once(
+    redis_server: RedisServer, queue: JobQueue, spool: Spool, error: InferenceError, reason: Reason
+) -> None:
+    job = await submit_film(queue, spool, b"gray 51")
+    async with running_worker("w", redis=redis_server.settings, spool=spool, scorer=RefusingScorer(error)):
+        records = await all_done(queue, [job])
+    assert (records[job.id].reason, records[job.id].attempts) == (reason, 1)
 
 
 async def promoted_until_done(queue: JobQueue, film_id: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +21,7 @@ from services.jobs.errors import RecordCorrupt, StudyNotFound
 from services.jobs.queue import JobQueue, QueueLimits
 from services.jobs.records import Priority, TakenJob, moment
 from services.jobs.worklist import RollUp, StudySummary, Worklist, WorklistFilter
-from tests.support.jobs import SCORED_BY, TIMINGS, make_job, now_ms, scored, unread
+from tests.support.jobs import SCORED_BY, TIMINGS, lateral, make_job, now_ms, scored, unread
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
 pytestmark = pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
@@ -66,12 +68,14 @@ async def walk(worklist: Worklist, wanted: WorklistFilter = ALL, *, limit: int =
         ([SCORED_FLAGGED, SCORED_CLEAR, unread()], 0, RollUp.FLAGGED, 1),
         ([SCORED_CLEAR, unread()], 0, RollUp.NOT_ASSESSED, 1),
         ([SCORED_CLEAR, unread()], 1, RollUp.NOT_ASSESSED, 1),
-        ([unread(Reason.VIEW)], 0, RollUp.NOT_ASSESSED, 1),
-        ([unread(Reason.VIEW)], 1, RollUp.NOT_ASSESSED, 1),
-        ([unread(Reason.VIEW), SCORED_CLEAR], 0, RollUp.NOT_FLAGGED, 1),
-        ([SCORED_CLEAR, unread(Reason.VIEW)], 1, RollUp.PENDING, 1),
-        ([SCORED_FLAGGED, unread(Reason.VIEW)], 0, RollUp.FLAGGED, 1),
-        ([SCORED_CLEAR, unread(Reason.VIEW), unread(Reason.BLANK)], 0, RollUp.NOT_ASSESSED, 2),
+        ([lateral()], 0, RollUp.NOT_ASSESSED, 1),
+        ([lateral()], 1, RollUp.NOT_ASSESSED, 1),
+        ([lateral(), SCORED_CLEAR], 0, RollUp.NOT_FLAGGED, 1),
+        ([SCORED_CLEAR, lateral()], 1, RollUp.PENDING, 1),
+        ([SCORED_FLAGGED, lateral()], 0, RollUp.FLAGGED, 1),
+        ([SCORED_CLEAR, lateral(), unread(Reason.BLANK)], 0, RollUp.NOT_ASSESSED, 2),
+        ([SCORED_CLEAR, unread(Reason.VIEW)], 0, RollUp.NOT_ASSESSED, 1),
+        ([SCORED_CLEAR, lateral(), unread(Reason.VIEW)], 0, RollUp.NOT_ASSESSED, 2),
         ([SCORED_CLEAR, unread(Reason.WITHDRAWN)], 0, RollUp.NOT_FLAGGED, 0),
         ([SCORED_FLAGGED, unread(Reason.WITHDRAWN)], 0, RollUp.FLAGGED, 0),
     ],
@@ -185,6 +189,20 @@ async def test_cursor_that_is_not_ours_is_refused(worklist: Worklist, cursor: st
         await worklist.page(ALL, cursor=cursor, limit=10)
 
 
+async def test_cursor_beyond_the_order_is_refused_rather_than_answered_with_nothing(
+    queue: JobQueue, worklist: Worklist
+) -> None:
+    for number in range(2):
+        await queue.submit(make_job(study_uid=f"1.2.{number}"))
+    cursor = (await worklist.page(ALL, cursor=None, limit=1)).next_cursor
+    assert cursor is not None
+    position = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    for forged in ({"segment": 9}, {"segment": 0}, {"submitted_ms": -1}, {"as_of_ms": 2**60}):
+        text = base64.urlsafe_b64encode(json.dumps(position | forged).encode()).decode()
+        with pytest.raises(ValueError, match="not a cursor"):
+            await worklist.page(ALL, cursor=text, limit=1)
+
+
 @pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_page_size_out_of_range_is_refused(worklist: Worklist, limit: int) -> None:
     with pytest.raises(ValueError, match="1 to 500"):
@@ -235,7 +253,7 @@ async def test_study_with_an_open_film_never_expires(queue: JobQueue, redis_clie
 
 
 # -- the order, against a naive model ----------------------------------------------------------------------------------
-DECISIONS = (SCORED_FLAGGED, SCORED_CLEAR, unread(), unread(Reason.VIEW), unread(Reason.WITHDRAWN), None)
+DECISIONS = (SCORED_FLAGGED, SCORED_CLEAR, unread(), lateral(), unread(Reason.VIEW), unread(Reason.WITHDRAWN), None)
 
 
 @dataclass
@@ -254,11 +272,11 @@ class NaiveStudy:
     def outcome(self) -> RollUp:
         decisions = [decision for _, _, decision in self.counted]
         outcomes = [decision.outcome for decision in decisions if decision]
-        reasons = [decision.reason for decision in decisions if decision and decision.reason]
+        unread_films = [decision for decision in decisions if decision and decision.reason]
         if Outcome.FLAGGED in outcomes:
             return RollUp.FLAGGED
         has_scored_frontal = Outcome.NOT_FLAGGED in outcomes
-        if any(reason is not Reason.VIEW or not has_scored_frontal for reason in reasons):
+        if any(not decision.is_lateral or not has_scored_frontal for decision in unread_films):
             return RollUp.NOT_ASSESSED
         return RollUp.PENDING if None in decisions else RollUp.NOT_FLAGGED
 

@@ -59,3 +59,7 @@ def scored(*, flagged: bool, site: str = "default") -> Decision:
 
 def unread(reason: Reason = Reason.BLANK) -> Decision:
     return not_assessed(reason)
+
+
+def lateral() -> Decision:
+    return not_assessed(Reason.VIEW, is_lateral=True)

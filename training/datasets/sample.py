@@ -29,7 +29,7 @@ class Sample:
     id
         Name of the film in its collection, unique.
     path
-        Where its file is.
+        Where its file is, relative to the data directory: a run outlives the move of its films.
     patient
         Pseudonymous patient number of the collection; films that share it are never separated.
     findings
@@ -67,7 +67,7 @@ def write_samples(path: Path, samples: Iterable[Sample], parts: Mapping[str, Par
             writer.writerow(
                 (
                     sample.id,
-                    sample.path,
+                    sample.path.as_posix(),
                     sample.patient,
                     "|".join(sample.findings),
                     sample.view or "",

@@ -23,7 +23,8 @@ def split_samples(samples: Sequence[Sample], recipe: DataRecipe, seed: int) -> d
     Raises
     ------
     DatasetError
-        If an official list is asked for and absent, or a part would hold one class only.
+        If an official list is asked for and absent, or a part would hold one class only; disputed films count for
+        nothing here where the recipe leaves them out.
     PatientLeakage
         If parts share a patient under ``split = "patient"`` (an official list that cuts through one, say).
     """
@@ -45,7 +46,7 @@ def split_samples(samples: Sequence[Sample], recipe: DataRecipe, seed: int) -> d
     for sample in remaining:
         units[sample.patient if recipe.split == "patient" else sample.id].append(sample)
     parts |= _deal(units, shares, np.random.default_rng(seed))
-    _require_both_classes(samples, parts)
+    _require_both_classes([film for film in samples if not (recipe.leave_out_disputed and film.is_disputed)], parts)
     leaked = shared_patients(samples, parts)
     if leaked and recipe.split == "patient":
         raise PatientLeakage(f"{len(leaked)} patients are in more than one part of the split (first: {min(leaked)})")

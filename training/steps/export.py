@@ -20,6 +20,7 @@ from training.graph import (
 )
 from training.labels import labels_of, rows_of
 from training.network import TriageNetwork
+from training.recipe import Recipe
 from training.step import StepContext
 from training.thresholds import fit_temperature
 
@@ -34,20 +35,17 @@ def run(context: StepContext, output: Path) -> None:
     ------
     ParityError
         If graph and network differ by more than the recipe's tolerance on any of its parity films.
+    TrainingDiverged
+        If no temperature calibrates the network.
     """
     recipe = context.order.recipe
     table = read_samples(context.run.samples)
     calibrate = rows_of(table, Part.CALIBRATE, leave_out_disputed=recipe.data.leave_out_disputed)
     prepared = _trained_network(context)
-    margin = margins(prepared, tensor_batches(context.run.tensors, calibrate))
-    temperature = fit_temperature(margin, labels_of(table)[calibrate])
+    labels = labels_of(table)[calibrate]
+    temperature = fit_temperature(margins(prepared, tensor_batches(context.run.tensors, calibrate)), labels)
     served = ServedNetwork(prepared, temperature).eval()
-    graph = export_graph(
-        served,
-        size=recipe.preprocessing.size,
-        opset=recipe.export.opset,
-        half_precision_weights=recipe.export.half_precision_weights,
-    )
+    graph = _graph(served, recipe)
     checked = calibrate[: recipe.export.parity_films]
     films = list(tensor_batches(context.run.tensors, checked))
     scored = score_graph(graph, films, threads=context.threads)
@@ -64,6 +62,15 @@ def run(context: StepContext, output: Path) -> None:
     (output / context.run.export_facts.name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     context.console.print(
         f"  {len(graph) / 1e6:.1f} MB, temperature {temperature:.3f}, parity {difference:.1e} on {len(checked)} films"
+    )
+
+
+def _graph(served: ServedNetwork, recipe: Recipe) -> bytes:
+    return export_graph(
+        served,
+        size=recipe.preprocessing.size,
+        opset=recipe.export.opset,
+        half_precision_weights=recipe.export.half_precision_weights,
     )
 
 

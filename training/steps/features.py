@@ -12,6 +12,7 @@ from training.datasets.sample import read_samples
 from training.films import tensor_batches
 from training.network import TriageNetwork, load_backbone
 from training.progress import track
+from training.provenance import require_same_weights
 from training.step import StepContext
 
 _BATCH = 64
@@ -27,12 +28,15 @@ def run(context: StepContext, output: Path) -> None:
     ------
     RecipeError
         If the ``--init`` file does not fit the network.
+    RunError
+        If it is no longer the file that was ordered.
     """
     order = context.order
     if order.init is None:
         context.console.print("  no weights given: nothing to freeze")
         return
     network = TriageNetwork(order.recipe.network)
+    require_same_weights(order.init, order.init_sha256)
     load_backbone(network, order.init)
     network.eval().to(context.device)
     count = len(read_samples(context.run.samples))

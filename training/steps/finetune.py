@@ -15,8 +15,9 @@ from training.datasets.sample import Part, read_samples
 from training.films import read_tensors
 from training.fitting import Batch, Epoch, fit, shuffled_batches
 from training.labels import area_under_curve, labels_of, rows_of
-from training.network import TriageNetwork, freeze_below_last_block, load_backbone
+from training.network import TriageNetwork, freeze_below_last_block, load_backbone, save_state
 from training.progress import progress_bar
+from training.provenance import require_same_weights
 from training.recipe import FitRecipe
 from training.step import StepContext
 
@@ -30,8 +31,10 @@ def run(context: StepContext, output: Path) -> None:
     ------
     RecipeError
         If the ``--init`` file does not fit the network.
+    RunError
+        If it is no longer the file that was ordered.
     TrainingDiverged
-        If the loss is no number.
+        If loss or AUC are no numbers.
     """
     recipe = context.order.recipe
     fit_recipe = recipe.scratch if context.order.init is None else recipe.finetune
@@ -52,7 +55,7 @@ def run(context: StepContext, output: Path) -> None:
             validate=films.validate,
             finished=finished,
         )
-    torch.save({name: tensor.cpu() for name, tensor in state.items()}, output / context.run.network.name)
+    save_state(state, output / context.run.network.name)
 
 
 class _Films:
@@ -96,6 +99,7 @@ def _initial_network(context: StepContext) -> TriageNetwork:
     torch.manual_seed(context.order.recipe.seed)
     network = TriageNetwork(context.order.recipe.network)
     if context.order.init is not None:
+        require_same_weights(context.order.init, context.order.init_sha256)
         load_backbone(network, context.order.init)
         network.head.load_state_dict(torch.load(context.run.head, map_location="cpu", weights_only=True))
         freeze_below_last_block(network)

@@ -11,7 +11,7 @@ import torch
 from training.datasets.sample import Part, read_samples
 from training.fitting import Batch, fit, shuffled_batches
 from training.labels import area_under_curve, labels_of, rows_of
-from training.network import TriageNetwork
+from training.network import TriageNetwork, save_state
 from training.progress import progress_bar
 from training.step import StepContext
 
@@ -22,7 +22,7 @@ def run(context: StepContext, output: Path) -> None:
     Raises
     ------
     TrainingDiverged
-        If the loss is no number.
+        If loss or AUC are no numbers.
     """
     if not context.run.features.exists():
         return
@@ -39,7 +39,7 @@ def run(context: StepContext, output: Path) -> None:
             validate=features.validate,
             finished=lambda epoch: advance(epoch.note()),
         )
-    torch.save({name: tensor.cpu() for name, tensor in state.items()}, output / context.run.head.name)
+    save_state(state, output / context.run.head.name)
 
 
 class _Features:

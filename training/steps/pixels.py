@@ -21,7 +21,7 @@ def run(context: StepContext, output: Path) -> None:
     DatasetError
         If a film cannot be decoded; the message names the file.
     """
-    paths = [sample.path for sample, _ in read_samples(context.run.samples)]
+    paths = [context.order.data / sample.path for sample, _ in read_samples(context.run.samples)]
     spec = context.order.recipe.preprocessing
     cache = np.lib.format.open_memmap(
         output / context.run.tensors.name, mode="w+", dtype=np.uint8, shape=(len(paths), 1, spec.size, spec.size)

@@ -33,6 +33,7 @@ from training.errors import PublishRefused
 from training.films import read_tensors
 from training.graph import INPUT_NAME, OUTPUT_NAME, score_graph
 from training.labels import rows_of
+from training.provenance import code_commit
 from training.step import StepContext
 
 _GOLDEN_FILMS = 8
@@ -53,6 +54,7 @@ def run(context: StepContext, output: Path) -> None:
     report = json.loads(context.run.report.read_text(encoding="utf-8"))
     _require_checks(report)
     report["recipe"] = context.order.recipe.model_dump(mode="json")
+    report["commits"] = context.run.commits() | {"publish": code_commit()}
     graph = context.run.graph.read_bytes()
     golden = golden_tensors(context.order.recipe.preprocessing)
     contents = {

@@ -10,23 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.sample import Part, read_samples
-from training.errors import RecallFloorUnreachable, RecipeError
+from training.errors import RecallFloorUnreachable
 from training.films import tensor_batches
 from training.graph import score_graph
 from training.labels import labels_of, rows_of
 from training.metrics import Floats, Labels
+from training.recipe import F3_POINT, certified_name
 from training.step import StepContext
 from training.thresholds import FLAG_EVERYTHING, certified_threshold, f3_threshold, one_film_per_patient
 
 
 def run(context: StepContext, output: Path) -> None:
-    """Write ``operating_points.json``: ``f3`` and one certified point for each sensitivity that the recipe names.
-
-    Raises
-    ------
-    RecipeError
-        If the default point is not among them.
-    """
+    """Write ``operating_points.json``: ``f3`` and one certified point for each sensitivity that the recipe names."""
     recipe = context.order.recipe
     table = read_samples(context.run.samples)
     rows = rows_of(table, Part.CALIBRATE, leave_out_disputed=recipe.data.leave_out_disputed)
@@ -41,9 +36,6 @@ def run(context: StepContext, output: Path) -> None:
         _certified_point(singles, sensitivity, recipe.threshold.confidence)
         for sensitivity in recipe.threshold.certified
     ]
-    if recipe.threshold.default not in {point["name"] for point in points}:
-        known = ", ".join(point["name"] for point in points)
-        raise RecipeError(f"threshold.default is '{recipe.threshold.default}', but the points are: {known}")
     document = {"default": recipe.threshold.default, "calibrate": _counts(labels, patients), "points": points}
     (output / context.run.operating_points.name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     for point in points:
@@ -55,11 +47,11 @@ def _f3_point(labels: Labels, scores: Floats) -> dict[str, Any]:
     found = f"highest F3 on {len(labels)} calibrate films"
     if threshold == FLAG_EVERYTHING:
         found += ", where nothing beats flagging everything, so it flags everything"
-    return {"name": "f3", "threshold": threshold, "evidence": found}
+    return {"name": F3_POINT, "threshold": threshold, "evidence": found}
 
 
 def _certified_point(singles: Floats, sensitivity: float, confidence: float) -> dict[str, Any]:
-    name = f"sens{sensitivity * 100:g}".replace(".", "")
+    name = certified_name(sensitivity)
     try:
         certificate = certified_threshold(singles, sensitivity=sensitivity, confidence=confidence)
     except RecallFloorUnreachable as error:

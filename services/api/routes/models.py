@@ -11,7 +11,7 @@ from services.api.errors import ModelNotLoaded
 from services.api.gateway import GatewayDependency, require_key
 from services.api.problems import documented
 from services.api.schemas import LoadedModel, LoadedModels, OperatingPointEvidence, OperatingPoints
-from services.jobs.queue import WorkerStatus
+from services.jobs.status import WorkerStatus
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(require_key)])
 

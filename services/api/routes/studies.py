@@ -72,7 +72,7 @@ async def list_studies(
     # The revision is read before the page: a page newer than its tag is only fetched once more, never missed.
     tag = f'W/"{_tag(await gateway.worklist.revision(), query)}"'
     headers = {"ETag": tag}
-    if tag in _tags(request):
+    if _is_known(tag, request):
         return Response(status_code=304, headers=headers)
     try:
         page = await gateway.worklist.page(query.filter(), cursor=query.cursor, limit=query.limit)
@@ -95,6 +95,8 @@ def _tag(revision: str, query: StudiesQuery) -> str:
     return hashlib.sha256(f"{revision}|{query.model_dump_json()}".encode()).hexdigest()[:32]
 
 
-def _tags(request: Request) -> set[str]:
+def _is_known(tag: str, request: Request) -> bool:
+    """Return whether If-None-Match names this tag: ``*`` names any, and weakness is not compared (RFC 9110 §13.1.2)."""
     header = ",".join(request.headers.getlist("if-none-match"))
-    return {tag.strip() for tag in header.split(",")}
+    named = {named.strip().removeprefix("W/") for named in header.split(",")}
+    return "*" in named or tag.removeprefix("W/") in named

@@ -167,21 +167,22 @@ local function count_submitted(film)
   publish(film, 'queued', '')
 end
 
-local function count_done(film, outcome, reason)
+-- An oblique or mirrored frontal ends with the reason `view`, too; only a lateral is excused by the frontal beside it.
+local function count_done(film, verdict)
   local key = study_key(film.site, film.study)
   redis.call('HINCRBY', key, 'pending', -1)
-  if reason == 'withdrawn' then
+  if verdict.reason == 'withdrawn' then
     redis.call('HINCRBY', key, 'films', -1)
     if film.priority == 'stat' then redis.call('HINCRBY', key, 'stat', -1) end
     redis.call('ZREM', members_key(film.site, film.study), film.id)
-  elseif outcome == 'not_assessed' then
+  elseif verdict.outcome == 'not_assessed' then
     redis.call('HINCRBY', key, 'unread', 1)
-    if reason == 'view' then redis.call('HINCRBY', key, 'laterals', 1) end
+    if verdict.is_lateral then redis.call('HINCRBY', key, 'laterals', 1) end
   else
-    redis.call('HINCRBY', key, outcome, 1)
+    redis.call('HINCRBY', key, verdict.outcome, 1)
   end
   reindex(film.site, film.study)
-  publish(film, 'done', outcome)
+  publish(film, 'done', verdict.outcome)
 end
 
 -- Ends an open film. Frees first (see the top), then nothing of it is left in streams, retry or open.
@@ -197,5 +198,5 @@ local function close(film, verdict, by)
   if verdict.is_dead then
     redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)
   end
-  count_done(film, verdict.outcome, verdict.reason)
+  count_done(film, verdict)
 end

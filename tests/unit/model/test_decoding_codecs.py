@@ -6,6 +6,7 @@ import io
 import struct
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 
+from model.decoding.codecs import decode_jpeg
 from model.decoding.decode import decode
 from model.decoding.inspect import inspect_header
 from model.errors import CorruptImage, ImageError, Reason
@@ -95,6 +97,29 @@ def test_truncated_frame_is_an_error_never_gray(syntax: str, share: float) -> No
     with pytest.raises(CorruptImage) as refusal:
         decoded(payload)
     assert refusal.value.reason is Reason.DECODE_ERROR
+
+
+@pytest.mark.parametrize(
+    "syntax", [films.JPEG_BASELINE, films.JPEG_EXTENDED, films.JPEG_LOSSLESS, films.JPEG_LOSSLESS_SV1]
+)
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.995])
+def test_truncated_frame_with_an_end_marker_is_an_error_never_gray(syntax: str, share: float) -> None:
+    pixels = pixels_for(syntax)
+    frame = films.encode_frame(pixels, syntax)
+    cut = frame[: int(len(frame) * share)].rstrip(b"\xff") + b"\xff\xd9"
+    payload = films.dicom_film(pixels, transfer_syntax=syntax, frame=cut)
+    with pytest.raises(CorruptImage):
+        decoded(payload)
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_every_predictor_of_lossless_jpeg_is_read_whole_and_refused_cut(predictor: int, bits: int) -> None:
+    pixels = films.phantom_pixels(bits=bits, **SIDES)
+    frame = bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits, predictor=predictor))
+    np.testing.assert_array_equal(decode_jpeg(frame), pixels)
+    with pytest.raises(CorruptImage):
+        decode_jpeg(frame[:-40].rstrip(b"\xff") + b"\xff\xd9")
 
 
 @pytest.mark.parametrize("syntax", [films.EXPLICIT, films.IMPLICIT, films.RLE, films.JPEG_LOSSLESS_SV1])

@@ -48,10 +48,10 @@ def real_films() -> list[RealFilm]:
             header = inspect_header(path)
         except ImageError:
             continue
-        is_gray = header.samples_per_pixel == 1 and header.number_of_frames == 1 and header.bits_allocated in (8, 16)
+        is_gray = header.samples_per_pixel == 1 and header.number_of_frames == 1
         if is_gray and header.has_pixel_data and header.transfer_syntax_uid in JUDGED_TRANSFER_SYNTAXES:
             dataset, expected = read_with_pydicom(path)
-            if expected is not None:
+            if expected is not None and dataset.BitsAllocated in (8, 16):
                 found.append(RealFilm(path=path, header=header, dataset=dataset, expected=expected))
     return found
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from model.decoding.header import Header, ImageFormat, with_claims
 from model.decoding.inspect import inspect_header
-from model.errors import CorruptImage, ImageError, Reason, UnsuitableImage
+from model.errors import CorruptImage, ImageError, LateralView, Reason, UnsuitableImage
 from model.gate import GateSpec, gate_header, gate_image
 from model.image import GrayImage
 from tests.support import films
@@ -39,6 +42,51 @@ def test_raster_claims_are_gated_like_attributes() -> None:
     assert reason_for(with_claims(RASTER, age_years=17.9)) is Reason.AGE
     assert reason_for(with_claims(RASTER, age_years=121)) is Reason.AGE_UNKNOWN
     assert reason_for(RASTER, GateSpec(is_age_required=True)) is Reason.AGE_UNKNOWN
+
+
+LEFT_LATERAL, LATERAL_OBLIQUE = "399173006", "260427002"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"view_position": "LL"},
+        {"view_position": "RL", "patient_orientation": ("A", "F")},
+        {"view_position": "LATERAL"},
+        {"view_codes": (LEFT_LATERAL,)},
+        {"patient_orientation": ("P", "F")},
+    ],
+    ids=str,
+)
+def test_lateral_is_told_from_other_views(says: dict[str, Any]) -> None:
+    with pytest.raises(LateralView) as refusal:
+        gate_header(replace(RASTER, **says), GateSpec())
+    assert refusal.value.reason is Reason.VIEW
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"view_position": "RLO"},
+        {"view_position": "LLD"},
+        {"view_position": "PA", "patient_orientation": ("A", "F")},
+        {"view_position": "LL", "patient_orientation": ("L", "F")},
+        {"view_position": "LL", "view_codes": (LATERAL_OBLIQUE,)},
+        {"view_codes": (LATERAL_OBLIQUE,)},
+        {"view_codes": (LEFT_LATERAL, LATERAL_OBLIQUE)},
+        {"patient_orientation": ("R", "F")},
+        {"patient_orientation": ("L", "H")},
+        {"patient_orientation": ("AL", "F")},
+        {"patient_orientation": ("A",)},
+    ],
+    ids=str,
+)
+def test_view_that_may_be_an_odd_frontal_is_no_lateral(says: dict[str, Any]) -> None:
+    """Oblique, decubitus, mirrored, upside down or contradictory: nothing excuses that nobody judged it."""
+    with pytest.raises(UnsuitableImage) as refusal:
+        gate_header(replace(RASTER, **says), GateSpec())
+    assert refusal.value.reason is Reason.VIEW
+    assert not isinstance(refusal.value, LateralView)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model.image import GrayImage
-from model.preprocessing import PreprocessingSpec, preprocess, render_preview
+from model.preprocessing import PreprocessingSpec, preprocess
 from tests.support import films
 
 
@@ -129,16 +129,3 @@ def test_any_shape_fits(rows: int, columns: int, size: int, aspect: float) -> No
     assert tensor.shape == (1, size, size)
     shown_rows, shown_columns = np.nonzero(tensor[0] == 255)
     assert max(np.ptp(shown_rows), np.ptp(shown_columns)) == size - 1
-
-
-@pytest.mark.parametrize(
-    ("shape", "aspect", "expected"),
-    [((600, 300), 1.0, (512, 256)), ((100, 50), 1.0, (100, 50)), ((100, 100), 2.0, (200, 100))],
-)
-def test_preview_has_square_pixels_and_is_never_enlarged(
-    shape: tuple[int, int], aspect: float, expected: tuple[int, int]
-) -> None:
-    image = gray(np.full(shape, 255, np.uint8), pixel_aspect=aspect)
-    preview = render_preview(image, 512)
-    assert (preview.shape, preview.dtype) == (expected, np.uint8)
-    assert (preview == 255).all()

@@ -12,6 +12,7 @@ import pytest
 import training
 from tests.support.datasets import write_collection
 from training.cli import main
+from training.run_directory import RunDirectory
 
 RECIPE = str(Path(training.__file__).parent / "recipes" / "healthy_unhealthy.toml")
 
@@ -31,6 +32,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("run", RECIPE, "--data", "d", "--out", "o"), "has no table"),
         (("run", RECIPE, "--data", "d", "--out", "o", "--init", "absent.pth"), "cannot read the weights"),
         (("run", RECIPE, "--data", "d", "--out", "o", "--device", "abacus"), "cannot use the device 'abacus'"),
+        (("prepare", RECIPE, "--data", "d", "--out", "file"), "cannot write the run directory file"),
+        (("run", RECIPE, "--data", "d", "--out", "file/o"), "cannot write the run directory file/o"),
+        (("step", "head", "--out", "file"), "cannot write the run directory file"),
         (("step", "head", "--out", "o"), "not a run directory"),
         (("step", "fold", "--out", "o"), "there is no step 'fold'"),
         (("status", "--out", "o"), "not a run directory"),
@@ -44,6 +48,7 @@ def test_an_error_is_one_line_and_exit_code_2(
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").write_text("in the way")
     assert run(monkeypatch, *arguments) == 2
     captured = capsys.readouterr()
     assert said in captured.err
@@ -63,6 +68,27 @@ def test_steps_run_one_by_one_and_status_shows_them(
     shown = capsys.readouterr().out
     assert "manifest: finished earlier, kept" in shown
     assert shown.count("yes") == 1
+
+
+def test_a_second_process_leaves_a_running_one_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ("prepare", RECIPE, "--data", str(tmp_path), "--out", str(tmp_path / "run"))
+    assert run(monkeypatch, *arguments) == 0
+    before = (tmp_path / "run" / "order.json").read_bytes()
+    with RunDirectory(tmp_path / "run").locked():
+        assert run(monkeypatch, *arguments, "--preset", "cpu") == 2
+        assert run(monkeypatch, "step", "manifest", "--out", str(tmp_path / "run")) == 2
+    assert capsys.readouterr().err.count("another process is working") == 2
+    assert (tmp_path / "run" / "order.json").read_bytes() == before
+
+
+def test_an_order_names_its_files_from_any_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("weights.pth").write_bytes(b"weights")
+    assert run(monkeypatch, "prepare", RECIPE, "--data", "data", "--out", "run", "--init", "weights.pth") == 0
+    order = RunDirectory(Path("run")).read_order()
+    assert (order.data, order.init) == (tmp_path / "data", tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +43,31 @@ def test_a_film_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     paths[2].write_bytes(paths[2].read_bytes()[:200])
     with pytest.raises(DatasetError, match=paths[2].name):
         list(film_tensors(paths, SPEC))
+
+
+class CountedPaths(Sequence[Path]):
+    """One path, many times, that counts how often it was asked for."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count, self.asked = path, count, 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= self._count:
+            raise IndexError(index)
+        self.asked += 1
+        return self._path
+
+
+def test_only_so_many_films_are_decoded_ahead_of_a_slow_reader(tmp_path: Path) -> None:
+    film = next(write_collection(tmp_path, patients=1, pixels=32).rglob("*.png"))
+    paths = CountedPaths(film, 600)
+    tensors = film_tensors(paths, SPEC)
+    next(tensors)
+    assert paths.asked < 300
+    assert sum(1 for _ in tensors) == 599
 
 
 def test_chosen_rows_come_in_the_order_they_were_asked_for(tmp_path: Path) -> None:

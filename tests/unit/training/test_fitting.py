@@ -11,6 +11,7 @@ from torch import nn
 from training.augmentation import augment
 from training.errors import TrainingDiverged
 from training.fitting import Batch, Epoch, fit, shuffled_batches
+from training.labels import area_under_curve
 from training.recipe import AugmentationRecipe, FitRecipe
 
 RECIPE = FitRecipe(epochs=4, batch_size=8, optimiser="adamw", learning_rate=0.05, schedule="cosine", warmup=0.2)
@@ -67,6 +68,18 @@ def test_the_best_epoch_is_kept_or_the_last_if_the_recipe_says_so() -> None:
 def test_a_loss_that_is_no_number_ends_the_training() -> None:
     with pytest.raises(TrainingDiverged, match="epoch 1"):
         fitted(RECIPE.model_copy(update={"optimiser": "sgd", "learning_rate": math.inf}))
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_an_auc_that_is_no_number_ends_the_training(keep: str) -> None:
+    with pytest.raises(TrainingDiverged, match="AUC of epoch 2 on select films is nan"):
+        fitted(RECIPE.model_copy(update={"keep": keep}), [0.5, math.nan, 0.6, 0.7])
+
+
+def test_logits_that_are_no_numbers_have_no_auc() -> None:
+    logits = torch.tensor([[0.0, 1.0], [0.0, math.nan]])
+    assert math.isnan(area_under_curve(torch.tensor([0, 1]), logits))
+    assert area_under_curve(torch.tensor([0, 1]), torch.tensor([[0.0, 1.0], [0.0, 2.0]])) == 1
 
 
 def test_batches_cover_every_film_once_and_depend_on_seed_and_epoch_alone() -> None:

@@ -19,7 +19,7 @@ from training.graph import (
     require_parity,
     score_graph,
 )
-from training.network import TriageNetwork, enter_training, freeze_below_last_block, load_backbone
+from training.network import TriageNetwork, enter_training, freeze_below_last_block, load_backbone, save_state
 from training.recipe import NetworkRecipe
 
 RECIPE = NetworkRecipe(architecture="resnet18", hidden=16, dropout=0.4)
@@ -112,6 +112,11 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(RecipeError, match="cannot read the weights"):
         load_backbone(TriageNetwork(RECIPE), path)
+
+
+def test_a_full_disk_is_an_os_error_while_a_state_is_saved() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        save_state(TriageNetwork(RECIPE).state_dict(), Path("/dev/full"))
 
 
 def test_only_last_block_and_head_learn_and_frozen_statistics_stay() -> None:

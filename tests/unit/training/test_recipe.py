@@ -65,6 +65,12 @@ def test_comments_and_order_do_not_change_the_digest(tmp_path: Path) -> None:
         ("seed = 2017", "", "seed: Field required"),
         ("train = 0.70", "train = 0.60", "data: .*must be 1, not 0.9"),
         ("epochs = 500", "epochs = inf", r"head\.epochs"),
+        (
+            'default = "sens95"',
+            'default = "sens99"',
+            "threshold: .*default is 'sens99', but the points are: f3, sens95",
+        ),
+        ("certified = [0.95]", "certified = [0.95, 0.9500001]", "threshold: .*names a point twice: f3, sens95, sens95"),
         ("[head]", "[head", "is not TOML"),
     ],
 )

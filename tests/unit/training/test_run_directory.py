@@ -17,7 +17,7 @@ KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
 from training.run_directory import RunDirectory
-with RunDirectory(Path(sys.argv[1])).writing("head", "new") as output:
+with RunDirectory(Path(sys.argv[1])).writing("head", "new", commit="c") as output:
     (output / "head.pt").write_text("half of it")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def finish(run: RunDirectory, key: str, content: str) -> None:
-    with run.writing("head", key) as output:
+    with run.writing("head", key, commit="c") as output:
         (output / run.head.name).write_text(content)
 
 
@@ -55,7 +55,7 @@ def test_other_inputs_replace_a_finished_step(run: RunDirectory) -> None:
 
 def test_a_step_that_raises_leaves_what_was_finished_before(run: RunDirectory) -> None:
     finish(run, "a", "first")
-    with pytest.raises(OSError, match="disk full"), run.writing("head", "b") as output:
+    with pytest.raises(OSError, match="disk full"), run.writing("head", "b", commit="c") as output:
         fail_half_way(output / run.head.name)
     assert run.key("head") == "a"
     assert run.head.read_text() == "first"
@@ -76,6 +76,31 @@ def test_a_folder_without_stamp_is_not_finished(run: RunDirectory) -> None:
     run.head.parent.mkdir()
     run.head.write_text("copied by hand")
     assert run.key("head") is None
+
+
+@pytest.mark.parametrize("stamp", [b"", b"{}", b"[]", b"null", b"\xff"])
+def test_a_folder_with_a_foreign_stamp_is_not_finished(run: RunDirectory, stamp: bytes) -> None:
+    finish(run, "a", "first")
+    (run.head.parent / "stamp.json").write_bytes(stamp)
+    assert run.key("head") is None
+    finish(run, "a", "second")
+    assert run.key("head") == "a"
+
+
+def test_one_process_at_a_time_works_in_a_run(run: RunDirectory) -> None:
+    with run.locked(), pytest.raises(RunError, match="another process"), RunDirectory(run.root).locked():
+        pass
+    with run.locked():
+        finish(run, "a", "first")
+
+
+def test_the_lock_of_an_absent_run_makes_none(run: RunDirectory) -> None:
+    absent = RunDirectory(run.root / "absent")
+    with pytest.raises(RunError, match="not a run directory"), absent.locked():
+        pass
+    assert not absent.root.exists()
+    with absent.locked(create=True):
+        assert absent.root.exists()
 
 
 def test_a_directory_that_is_no_run_is_named(run: RunDirectory) -> None:

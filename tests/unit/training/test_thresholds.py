@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, norm
 from sklearn.metrics import log_loss
 
-from training.errors import RecallFloorUnreachable
+from training.errors import RecallFloorUnreachable, TrainingDiverged
 from training.metrics import confusion
 from training.thresholds import (
     FLAG_EVERYTHING,
@@ -83,6 +83,13 @@ def test_the_temperature_undoes_overconfidence_and_keeps_the_order() -> None:
     margins = rng.normal(0, 2, 20_000)
     labels = (rng.random(20_000) < 1 / (1 + np.exp(-margins))).astype(int)
     assert fit_temperature(margins * 3, labels) == pytest.approx(3, rel=0.05)
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0], ids=["separated-entirely", "worse-than-chance"])
+def test_a_temperature_on_its_bound_is_refused(direction: float) -> None:
+    labels = np.array([0, 1] * 50)
+    with pytest.raises(TrainingDiverged, match="temperature is on its bound"):
+        fit_temperature(direction * (labels * 2.0 - 1.0), labels)
 
 
 def test_the_temperature_is_the_one_with_the_least_log_loss() -> None:

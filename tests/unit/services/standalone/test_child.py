@@ -76,6 +76,19 @@ async def test_child_that_refuses_its_configuration_is_not_tried_again(tmp_path:
     assert (tmp_path / "tries").read_text() == "x"
 
 
+async def test_child_that_was_ready_is_started_again_whatever_it_exits_with(
+    tmp_path: Path, tasks: list[asyncio.Task[None]]
+) -> None:
+    source = f"import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'died').exists() or sys.exit(\
+(pathlib.Path(sys.argv[1]) / 'died').write_text('x') + 1)\n{LIVES}"
+    child = program(source, tmp_path)
+    child.settle()
+    tasks.append(asyncio.create_task(child.run()))
+    await until(tmp_path / "pid")
+    assert (tmp_path / "died").read_text() == "x"
+    await child.stop()
+
+
 async def test_child_that_never_becomes_ready_is_given_up(tmp_path: Path) -> None:
     child = program("import sys; open(sys.argv[1] + '/tries', 'a').write('x'); sys.exit(1)", tmp_path)
     with pytest.raises(ChildFailed, match="exit status 1"):

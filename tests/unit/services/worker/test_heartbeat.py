@@ -105,6 +105,16 @@ def test_a_watchdog_knows_what_should_have_ended() -> None:
     assert watchdog.overdue() is None
 
 
+def test_a_worker_whose_beats_fail_in_an_unforeseen_way_ends_itself() -> None:
+    program = (
+        "import time\n"
+        "from services.worker.heartbeat import HeartbeatThread, Watchdog\n"
+        "HeartbeatThread(lambda held: 1 / 0, every_seconds=0.02, watchdog=Watchdog(seconds=60)).start()\n"
+        "time.sleep(60)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=50, check=False).returncode == EXIT_HUNG
+
+
 def test_a_worker_whose_inference_never_returns_ends_itself() -> None:
     program = (
         "import time\n"

@@ -28,7 +28,8 @@ def test_one_flat_folder_and_kaggles_twelve_folders_are_the_same(tmp_path: Path)
     first, second = (read_nih(directory, missing_images="error") for directory in (flat, nested))
     assert [sample.id for sample in first.samples] == [sample.id for sample in second.samples]
     assert first.fingerprint == second.fingerprint
-    assert all(sample.path.is_file() for sample in second.samples)
+    assert all((nested / sample.path).is_file() for sample in second.samples)
+    assert not any(sample.path.is_absolute() for sample in second.samples)
 
 
 def test_films_may_have_become_jpegs(tmp_path: Path) -> None:
@@ -83,6 +84,14 @@ def test_missing_films_are_counted_and_named_or_skipped_on_request(tmp_path: Pat
     assert collection.rows_without_film == 2
 
 
+def test_a_link_to_a_film_that_is_gone_is_named(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
+    (directory / "1.png").unlink()
+    (directory / "1.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(DatasetError, match=r"cannot find the film .*1\.png"):
+        read_nih(directory, missing_images="error")
+
+
 def test_a_table_without_any_film_is_an_error_even_when_skipping(tmp_path: Path) -> None:
     directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
     (directory / "1.png").unlink()
@@ -121,6 +130,59 @@ def test_another_film_changes_the_fingerprint(tmp_path: Path) -> None:
     before = read_nih(directory, missing_images="error").fingerprint
     (directory / "1.png").write_bytes(b"other")
     assert read_nih(directory, missing_images="error").fingerprint != before
+
+
+def test_other_notes_or_another_official_list_change_the_fingerprint(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1), row("2.png", "Mass", 2)])
+    fingerprints = [read_nih(directory, missing_images="error").fingerprint]
+    for disputed in (0, 1):
+        (directory / "notes.csv").write_text(f"image_index,official_split,rsna_says_normal\n1.png,test,{disputed}\n")
+        fingerprints.append(read_nih(directory, missing_images="error").fingerprint)
+    (directory / "test_list.txt").write_text("2.png\n")
+    fingerprints.append(read_nih(directory, missing_images="error").fingerprint)
+    assert len(set(fingerprints)) == 4
+
+
+@pytest.mark.parametrize("findings", ["", "no finding", "Mas", "Mass|", "No Finding|Mass"])
+def test_a_label_that_the_collection_does_not_know_is_refused_by_its_line(tmp_path: Path, findings: str) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1), row("2.png", findings, 2)])
+    with pytest.raises(DatasetError, match=r"Data_Entry_2017\.csv line 3 has the finding labels"):
+        read_nih(directory, missing_images="error")
+
+
+def test_a_film_of_nobody_is_refused_by_its_line(tmp_path: Path) -> None:
+    nobody = ["1.png", "Mass", "0", " ", *row("1.png", "Mass", 1)[4:]]
+    with pytest.raises(DatasetError, match="line 2 names no patient"):
+        read_nih(table_and_films(tmp_path, [nobody]), missing_images="error")
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ("image_index,official_split\n1.png,test\n", "lacks the column rsna_says_normal"),
+        ("image_index,rsna_says_normal\n1.png,yes\n", "line 2: rsna_says_normal is neither 0 nor 1"),
+        ("image_index,rsna_says_normal\n1.png\n", "line 2: rsna_says_normal is neither 0 nor 1"),
+    ],
+)
+def test_notes_that_cannot_be_understood_are_refused(tmp_path: Path, notes: str, said: str) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
+    (directory / "notes.csv").write_text(notes)
+    with pytest.raises(DatasetError, match=said):
+        read_nih(directory, missing_images="error")
+
+
+@pytest.mark.parametrize("name", ["Data_Entry_2017.csv", "notes.csv", "test_list.txt"])
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, name: str) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
+    (directory / name).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match=rf"{name} cannot be read"):
+        read_nih(directory, missing_images="error")
+
+
+def test_a_table_that_is_no_csv_is_named(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass" * 50_000, 1)])
+    with pytest.raises(DatasetError, match="field larger than field limit"):
+        read_nih(directory, missing_images="error")
 
 
 def test_the_real_table_has_the_counts_that_its_readme_states() -> None:

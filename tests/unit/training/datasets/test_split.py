@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_an_official_list_that_cuts_through_a_patient_is_leakage() -> None:
 def test_an_official_list_that_is_not_there_is_named() -> None:
     with pytest.raises(DatasetError, match="official_test"):
         split_samples(collection(), DataRecipe(**SHARES, official_test=True), seed=1)
+
+
+def test_a_part_whose_healthy_films_are_all_disputed_counts_as_one_class() -> None:
+    recipe = DataRecipe(**SHARES)
+    samples = collection()
+    parts = split_samples(samples, recipe, seed=1)
+    for part in Part:
+        disputed = [
+            replace(sample, is_disputed=not sample.is_unhealthy and parts[sample.id] is part) for sample in samples
+        ]
+        with pytest.raises(DatasetError, match=f"the {part} part holds films of one class only"):
+            split_samples(disputed, recipe, seed=1)
+        assert split_samples(disputed, DataRecipe(**SHARES, leave_out_disputed=False), seed=1) == parts
 
 
 def test_too_few_patients_are_an_error_not_a_part_of_one_class() -> None:
