@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from model.decoding.header import Header, ImageFormat
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
 from model.errors import CorruptImage, LateralView, Reason, UnsuitableImage
-from model.image import GrayImage
+from model.image import LEAST_CONTRAST, GrayImage
 
 # PS3.4 B.5: Computed Radiography, and Digital X-Ray for presentation.
 _JUDGED_SOP_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"})
@@ -34,8 +34,6 @@ _SMALLEST_SIDE: Final = 64
 _LARGEST_SIDE: Final = 6_000
 _MOST_PIXELS: Final = 25_000_000
 _LARGEST_RATIO: Final = 2.5
-# A film whose 1st and 99th percentile differ by less than this share of its range shows nothing.
-_LEAST_CONTRAST: Final = 0.02
 _LOOK_AT_SIDE: Final = 512
 
 
@@ -86,7 +84,7 @@ def gate_image(image: GrayImage, header: Header) -> None:
     # Percentiles of a sample: a film has no structure finer than this that would make it less blank.
     sample = image.pixels[:: max(1, rows // _LOOK_AT_SIDE), :: max(1, columns // _LOOK_AT_SIDE)]
     low, high = np.percentile(sample, (1, 99))
-    if high - low < _LEAST_CONTRAST * abs(image.white - image.black):
+    if high - low < LEAST_CONTRAST * abs(image.white - image.black):
         raise UnsuitableImage(Reason.BLANK, "the film shows next to no contrast")
 
 

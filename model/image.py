@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.float32]
 Tensor: TypeAlias = NDArray[np.uint8]
+
+# A film whose pixels spread over less than this share of its range shows nothing: it is ``blank``. Decoding asks it of
+# the pixels beside the padding, which only decoding knows; the gate asks it of every film.
+LEAST_CONTRAST: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)

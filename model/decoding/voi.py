@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import Reason, UnsuitableImage
-from model.image import GrayImage, Pixels
+from model.image import LEAST_CONTRAST, GrayImage, Pixels
 
 # Without VOI attributes the film is shown between these percentiles of its unpadded pixels (DESIGN §4).
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # Clipping at integers moves a level by less than 1: below this span that would cost more than 5e-4 of the range.
 _INTEGER_SPAN: Final = 2000.0
-# A film whose unpadded pixels spread over less than this share of its range shows nothing; as in ``gate.gate_image``,
-# which does not know the padding and would take its edge for contrast.
-_LEAST_CONTRAST: Final = 0.02
 _TABLE_WHITE: Final = 65535
 _HISTOGRAM_CHUNK: Final = 1 << 20
 
@@ -219,5 +216,5 @@ def _clip(stored: NDArray[Any], black: float, white: float, padding: NDArray[np.
 
 def _require_contrast(stored: NDArray[Any], padding: NDArray[np.bool_], low: float, high: float) -> None:
     darkest, brightest = (min(max(level, low), high) for level in _percentiles(stored, padding))
-    if brightest - darkest < _LEAST_CONTRAST * (high - low):
+    if brightest - darkest < LEAST_CONTRAST * (high - low):
         raise UnsuitableImage(Reason.BLANK, "the film shows next to no contrast beside its padding")
