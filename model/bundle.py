@@ -14,10 +14,12 @@ import re
 import shutil
 import zipfile
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
@@ -28,6 +30,7 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 NETWORK_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
+GATE_FILE = "gate.npz"
 REPORT_FILE = "report.json"
 CARD_FILE = "MODEL_CARD.md"
 
@@ -36,6 +39,44 @@ _FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Certificate(_Frozen):
+    """What a certified sensitivity rests on: one unhealthy film each of ``positives`` independent patients.
+
+    ``misses`` of them lie below the threshold; with probability ``1 - delta`` over calibrations the share of unhealthy
+    films below it is at most ``miss_bound``, which is at most ``alpha``.
+    """
+
+    positives: int = Field(ge=1)
+    misses: int = Field(ge=0)
+    miss_bound: float = Field(ge=0.0, le=1.0)
+    alpha: float = Field(gt=0.0, lt=1.0)
+    delta: float = Field(gt=0.0, lt=1.0)
+    certified_on: date
+
+
+class Explanation(_Frozen):
+    """Where the graph answers with its class activation map ``(n, rows, columns)`` float32.
+
+    The map's mean plus ``base`` is the difference of the two logits before temperature: nothing is left unexplained.
+    """
+
+    output_name: str
+    base: float
+
+
+class GateStatistics(_Frozen):
+    """Where the graph answers with its embedding ``(n, d)`` float32, and how far a chest film may lie from the others.
+
+    ``limit`` is the ``percentile`` of the squared Mahalanobis distance of ``films`` films that the network learned
+    from or was selected on. Mean and covariance are arrays of ``gate.npz``.
+    """
+
+    output_name: str
+    limit: float = Field(gt=0.0)
+    percentile: float = Field(gt=50.0, lt=100.0)
+    films: int = Field(ge=1)
 
 
 class OperatingPoint(_Frozen):
@@ -48,6 +89,7 @@ class OperatingPoint(_Frozen):
     name: str = Field(pattern=r"^[a-z][a-z0-9_.:-]{0,31}$")
     threshold: float = Field(ge=0.0, le=1.0)
     evidence: str
+    certificate: Certificate | None = None
     positives: int = Field(ge=0)
     negatives: int = Field(ge=0)
     sensitivity: float | None = Field(default=None, ge=0.0, le=1.0)
@@ -61,6 +103,7 @@ class Manifest(_Frozen):
 
     ``files`` maps every other file of the directory to its sha256. ``golden_probabilities`` are the probabilities of
     the tensors in ``golden.npz`` (key ``tensors``, ``(n, 1, s, s)`` uint8), computed by the exported graph.
+    ``prior_shift`` is what the graph adds to the calibrated logit for a site's own share of unhealthy films.
     """
 
     schema_version: Literal[1]
@@ -71,9 +114,13 @@ class Manifest(_Frozen):
     input_name: str = "film"
     output_name: str = "probability"
     findings_output_name: str | None = None
+    explanation: Explanation | None = None
+    gate: GateStatistics | None = None
     files: dict[str, str]
     opset: int = Field(ge=7)
+    precision: Literal["fp32", "int8"] = "fp32"
     temperature: float = Field(gt=0.0)
+    prior_shift: float = 0.0
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     default_operating_point: str
     golden_probabilities: tuple[float, ...] = Field(min_length=1)
@@ -94,6 +141,8 @@ class Manifest(_Frozen):
             raise ValueError("labels and findings_output_name go together")
         if not {NETWORK_FILE, GOLDEN_FILE} <= set(self.files):
             raise ValueError(f"files must name {NETWORK_FILE} and {GOLDEN_FILE}")
+        if (self.gate is not None) != (GATE_FILE in self.files):
+            raise ValueError(f"gate and {GATE_FILE} go together")
         if not all(_FILE_NAME.match(name) for name in self.files):
             raise ValueError("a file name is not a plain name")
         return self
@@ -115,16 +164,25 @@ class Manifest(_Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """A verified bundle: every byte in ``network`` and ``golden_tensors`` is what the manifest pinned.
+class GateArrays:
+    """Arrays of ``gate.npz``: ``mean`` ``(d,)`` and ``covariance`` ``(d, d)`` of the embedding, both float64."""
 
-    ``digest`` is the sha256 of the manifest's bytes.
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A verified bundle: every byte in ``network``, ``golden_tensors`` and ``gate`` is what the manifest pinned.
+
+    ``digest`` is the sha256 of the manifest's bytes; ``gate`` is there exactly where the manifest has gate statistics.
     """
 
     manifest: Manifest
     digest: str
     network: bytes
     golden_tensors: Tensor
+    gate: GateArrays | None = None
 
 
 def _sha256(content: bytes) -> str:
@@ -178,6 +236,7 @@ def read_bundle(directory: Path) -> Bundle:
         digest=digest,
         network=contents[NETWORK_FILE],
         golden_tensors=_read_golden(directory / GOLDEN_FILE, contents[GOLDEN_FILE], manifest),
+        gate=None if manifest.gate is None else _read_gate(directory / GATE_FILE, contents[GATE_FILE]),
     )
 
 
@@ -191,6 +250,21 @@ def _read_golden(path: Path, content: bytes, manifest: Manifest) -> Tensor:
     if tensors.dtype != np.uint8 or tensors.shape != (len(manifest.golden_probabilities), 1, size, size):
         raise BundleCorrupt(f"{path}: tensors are {tensors.dtype}{tensors.shape}, which does not fit the manifest")
     return tensors
+
+
+def _read_gate(path: Path, content: bytes) -> GateArrays:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = GateArrays(mean=archive["mean"], covariance=archive["covariance"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleCorrupt(f"{path} is not an archive with the arrays 'mean' and 'covariance'") from error
+    side = len(arrays.mean) if arrays.mean.ndim == 1 else 0
+    is_sound = all(
+        values.dtype == np.float64 and np.isfinite(values).all() for values in (arrays.mean, arrays.covariance)
+    )
+    if not side or not is_sound or arrays.covariance.shape != (side, side):
+        raise BundleCorrupt(f"{path} holds no finite float64 mean (d,) and covariance (d, d)")
+    return arrays
 
 
 def write_bundle(directory: Path, manifest: Manifest, contents: dict[str, bytes]) -> str:
@@ -234,4 +308,11 @@ def pack_golden(tensors: Tensor) -> bytes:
     """Return the bytes of ``golden.npz`` for ``(n, 1, s, s)`` uint8 tensors."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, tensors=tensors)
+    return buffer.getvalue()
+
+
+def pack_gate(arrays: GateArrays) -> bytes:
+    """Return the bytes of ``gate.npz``."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, mean=arrays.mean, covariance=arrays.covariance)
     return buffer.getvalue()

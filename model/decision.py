@@ -7,8 +7,11 @@ threshold exist only beside the first two (DESIGN §2).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model.errors import NonFiniteScore, Reason
 
@@ -36,10 +39,24 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What the network said of one film: calibrated probability of *unhealthy* in [0, 1], findings if it has them."""
+    """What the network said of one film.
+
+    Attributes
+    ----------
+    probability
+        Calibrated probability of *unhealthy*, in [0, 1].
+    findings
+        One a label, where the bundle has them.
+    embedding
+        ``(d,)`` float32, what the out-of-distribution gate looks at, where the bundle has one.
+    activation
+        ``(rows, columns)`` float32 class activation map over the whole tensor, where the bundle has one.
+    """
 
     probability: float
     findings: tuple[Finding, ...] = ()
+    embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    activation: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

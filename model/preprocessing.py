@@ -28,7 +28,7 @@ class PreprocessingSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(ge=32, le=1024)
+    size: int = Field(ge=28, le=1024)
     fit: Literal["letterbox"] = "letterbox"
 
 

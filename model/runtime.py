@@ -14,12 +14,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.bundle import Bundle
 from model.decision import Finding, Score
 from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
 from model.image import Tensor
+from model.outputs import Role, outputs_of
 
 _logger = logging.getLogger(__name__)
 
@@ -62,7 +64,8 @@ def check_network(network: bytes) -> None:
         graph_model = onnx.load_model_from_string(network)
     except DecodeError as error:
         raise BundleIncompatible("model.onnx is not an ONNX graph") from error
-    domains = {opset.domain for opset in graph_model.opset_import}
+    # Only what is used counts: quantisation tools import domains of which the graph then has no operator.
+    domains: set[str] = set()
     for graph in _graphs(graph_model.graph):
         if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _tensors(graph)):
             raise BundleIncompatible("model.onnx refers to external data; export it as one self-contained file")
@@ -117,7 +120,7 @@ class Scorer:
     ProviderUnavailable
         If the named provider did not become active.
     BundleIncompatible
-        If the graph does not have the inputs and outputs that the manifest names.
+        If the graph does not have the inputs and outputs that the manifest names, in their types and shapes.
     """
 
     def __init__(self, bundle: Bundle, *, provider: Provider = Provider.AUTO, threads: int = 0) -> None:
@@ -131,9 +134,7 @@ class Scorer:
             raise ProviderUnavailable(
                 f"provider '{provider}' did not become active; onnxruntime runs on {self.provider}"
             )
-        self._outputs = [self.manifest.output_name]
-        if self.manifest.findings_output_name is not None:
-            self._outputs.append(self.manifest.findings_output_name)
+        self._outputs = outputs_of(bundle)
         self._check_signature()
 
     def _check_signature(self) -> None:
@@ -147,9 +148,13 @@ class Scorer:
             for actual, expected in zip(film.shape[1:], (1, size, size), strict=True)
         ):
             raise BundleIncompatible(f"model.onnx takes {film.shape}, the manifest says (n, 1, {size}, {size})")
-        missing = set(self._outputs) - {node.name for node in self._session.get_outputs()}
+        answers = {node.name: node for node in self._session.get_outputs()}
+        missing = {output.name for output in self._outputs} - set(answers)
         if missing:
             raise BundleIncompatible(f"model.onnx lacks the outputs {sorted(missing)}")
+        for output in self._outputs:
+            node = answers[output.name]
+            output.check_declared(node.type, node.shape)
 
     def score(self, tensors: Tensor) -> list[Score]:
         """Score ``(n, 1, s, s)`` uint8 tensors; one ``Score`` a film, in order. May hold non-finite values.
@@ -159,24 +164,27 @@ class Scorer:
         InferenceError
             If the runtime fails (out of memory, say); retryable.
         """
+        names = [output.name for output in self._outputs]
         try:
-            outputs = self._session.run(self._outputs, {self.manifest.input_name: tensors})
+            answers = self._session.run(names, {self.manifest.input_name: tensors})
         except _RUN_ERRORS as error:
             raise InferenceError(f"onnxruntime failed on a batch of {len(tensors)}: {type(error).__name__}") from error
-        probabilities = np.asarray(outputs[0], dtype=np.float64).reshape(-1)
-        findings = np.asarray(outputs[1], dtype=np.float64) if len(outputs) > 1 else np.zeros((len(tensors), 0))
-        if len(probabilities) != len(tensors) or findings.shape != (len(tensors), len(self.manifest.labels)):
-            raise InferenceError("the network answered another number of films or findings than it was given")
-        return [
-            Score(
-                probability=float(probability),
-                findings=tuple(
-                    Finding(label=label, probability=float(value))
-                    for label, value in zip(self.manifest.labels, row, strict=True)
-                ),
-            )
-            for probability, row in zip(probabilities, findings, strict=True)
-        ]
+        for output, answer in zip(self._outputs, answers, strict=True):
+            output.check_answer(answer, films=len(tensors))
+        named = {output.role: answer for output, answer in zip(self._outputs, answers, strict=True)}
+        return [self._score(named, film) for film in range(len(tensors))]
+
+    def _score(self, named: dict[Role, NDArray[np.float32]], film: int) -> Score:
+        findings = named[Role.FINDINGS][film].tolist() if Role.FINDINGS in named else ()
+        return Score(
+            probability=float(named[Role.PROBABILITY][film]),
+            findings=tuple(
+                Finding(label=label, probability=value)
+                for label, value in zip(self.manifest.labels, findings, strict=True)
+            ),
+            embedding=named[Role.EMBEDDING][film] if Role.EMBEDDING in named else None,
+            activation=named[Role.ACTIVATION][film] if Role.ACTIVATION in named else None,
+        )
 
     def verify_golden(self) -> None:
         """Score the bundle's golden inputs again, before anything is served.

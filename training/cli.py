@@ -6,38 +6,38 @@ torch is imported by the commands that need it, so that ``--help`` answers where
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.errors import RecipeError, RunError, TrainingError
+from training.data_commands import data_app
+from training.errors import RunError, TrainingError
+from training.learning_commands import learning_app
+from training.options import Device, Preset, RecipeFile, Threads
 from training.provenance import weights_sha256
-from training.recipe import read_recipe
+from training.recipe_files import read_recipe
 from training.run_directory import STEP_NAMES, Order, RunDirectory
+from training.weights_facts import read_weights_facts
 
 if TYPE_CHECKING:
-    import torch
-
+    from training.ranks import Ranks
     from training.step import StepContext
 
 _HELP = "From labelled films to a bundle, by a recipe."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
+app.add_typer(data_app, name="data")
+app.add_typer(learning_app)
 
-RecipeFile = Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped recipe.", show_default=False)]
 Data = Annotated[Path, typer.Option(help="Folder with the official table and the films.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Run directory; finished steps in it are kept.", show_default=False)]
 Init = Annotated[
     Path | None, typer.Option(help="ImageNet weights with torchvision's keys; without, training starts from scratch.")
-]
-Preset = Annotated[str | None, typer.Option(help="Table under [presets] in the recipe that overrides its values.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:1.")]
-Threads = Annotated[
-    int, typer.Option(min=0, help="Threads of torch and onnxruntime; 0: torch chooses, onnxruntime takes one per core.")
 ]
 To = Annotated[Path | None, typer.Option(help="Where the bundle goes; it must not exist. Default: OUT/bundle.")]
 
@@ -53,14 +53,24 @@ def run(
     threads: Threads = 0,
     to: To = None,
 ) -> None:
-    """Run every step of RECIPE that is not finished yet: films in, a published bundle out."""
+    """Run every step of RECIPE that is not finished yet: films in, a published bundle out.
+
+    Under torchrun, all processes fine-tune together; the first one does everything else.
+    """
+    from training.following import dismiss, follow
     from training.line import run_line
+    from training.ranks import joined_ranks
 
     order, run_directory = _order(recipe, preset, data, init), RunDirectory(out)
-    with run_directory.locked(create=True):
-        run_directory.write_order(order)
-        context = _context(run_directory, device=device, threads=threads, to=to)
-        run_line(context)
+    with joined_ranks() as ranks:
+        if not ranks.leads:
+            follow(lambda: _context(run_directory, device=device, threads=threads, to=to, ranks=ranks), ranks)
+            return
+        with run_directory.locked(create=True):
+            run_directory.write_order(order)
+            context = _context(run_directory, device=device, threads=threads, to=to, ranks=ranks)
+            run_line(context)
+        dismiss(ranks)
     context.console.print(f"bundle: {context.destination}\nreport: {run_directory.report}")
 
 
@@ -74,14 +84,41 @@ def step(
 ) -> None:
     """Run one step of a run directory, if its inputs are there and it is not finished."""
     from training.line import run_step
+    from training.ranks import ALONE
 
     if name not in STEP_NAMES:
         raise RunError(f"there is no step '{name}'; the steps are {', '.join(STEP_NAMES)}")
     run_directory = RunDirectory(out)
     with run_directory.locked():
-        context = _context(run_directory, device=device, threads=threads, to=to)
+        context = _context(run_directory, device=device, threads=threads, to=to, ranks=ALONE)
         if not run_step(context, name):
             context.console.print(f"{name}: finished earlier, kept")
+
+
+@app.command()
+def cross_validate(
+    recipe: RecipeFile,
+    data: Data,
+    out: Out,
+    folds: Annotated[int, typer.Option(min=2, max=20, help="Patient-wise folds; each is the test part once.")] = 5,
+    init: Init = None,
+    preset: Preset = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Run RECIPE up to its evaluation once for each fold, in OUT/fold-<i>, and join what the folds never saw."""
+    from training.cross_validation import markdown_table
+    from training.fold_runs import fold_directory, fold_recipe, join_runs, run_fold
+    from training.ranks import ALONE
+
+    order = _order(recipe, preset, data, init)
+    for fold in range(folds):
+        run_directory = fold_directory(out, fold)
+        with run_directory.locked(create=True):
+            its_recipe = fold_recipe(order.recipe, fold, folds)
+            run_directory.write_order(order.model_copy(update={"recipe": its_recipe}))
+            run_fold(_context(run_directory, device=device, threads=threads, to=None, ranks=ALONE))
+    print(markdown_table(join_runs(out, order.recipe, folds)))
 
 
 @app.command()
@@ -103,16 +140,34 @@ def status(out: Out) -> None:
     Console().print(table)
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C; not a KeyboardInterrupt, because typer would make an exit code of 1 of it."""
+
+
 def main() -> None:
-    """Entry point. Our own errors are one line on standard error and exit code 2."""
+    """Entry point. Our own errors are one line on standard error and exit code 2; Ctrl-C is one line and 130."""
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except TrainingError as error:
-        print(f"cxr-train: {error}", file=sys.stderr)
-        sys.exit(2)
+        _leave(str(error), 2)
     except ModuleNotFoundError as error:
-        print(f"cxr-train: needs {error.name}; install the extra: pip install 'cxr-triage[train,cpu]'", file=sys.stderr)
-        sys.exit(2)
+        _leave(f"needs {error.name}; install the extra: pip install 'cxr-triage[train,cpu]'", 2)
+    except _Interrupted:
+        _leave("interrupted; finished steps and checkpoints are kept, the same command goes on from them", 130)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise _Interrupted
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    # Of several processes that torchrun started, one speaks for all.
+    if os.environ.get("RANK", "0") == "0":
+        print(f"cxr-train: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _order(recipe: Path, preset: str | None, data: Path, init: Path | None) -> Order:
@@ -122,34 +177,21 @@ def _order(recipe: Path, preset: str | None, data: Path, init: Path | None) -> O
         data=data.resolve(),
         init=None if init is None else init.resolve(),
         init_sha256=None if init is None else weights_sha256(init),
+        init_facts=None if init is None else read_weights_facts(init),
     )
 
 
-def _context(run_directory: RunDirectory, *, device: str, threads: int, to: Path | None) -> StepContext:
-    import torch
-
+def _context(run_directory: RunDirectory, *, device: str, threads: int, to: Path | None, ranks: Ranks) -> StepContext:
+    from training.machine import chosen_device, console_of, use_threads
     from training.step import StepContext
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     return StepContext(
         run=run_directory,
         order=run_directory.read_order(),
-        console=Console(),
-        device=_device(device),
+        console=console_of(ranks),
+        device=chosen_device(device, ranks),
         threads=threads or (os.cpu_count() or 1),
         destination=to or run_directory.root / "bundle",
+        ranks=ranks,
     )
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise RecipeError(f"torch cannot use the device '{name}': {str(error).splitlines()[0]}") from error
-    return device

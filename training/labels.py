@@ -20,6 +20,13 @@ def labels_of(table: Table) -> NDArray[np.int64]:
     return np.array([sample.is_unhealthy for sample, _ in table], dtype=np.int64)
 
 
+def findings_of(table: Table, labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return 1 where a film carries a label and 0 where it does not, ``(n, len(labels))``, in the order given."""
+    return np.array([[label in sample.findings for label in labels] for sample, _ in table], dtype=np.float32).reshape(
+        len(table), len(labels)
+    )
+
+
 def rows_of(table: Table, part: Part, *, leave_out_disputed: bool) -> list[int]:
     """Return the row numbers of one part, without films whose label a second reading contradicts."""
     return [
@@ -35,6 +42,18 @@ def area_under_curve(labels: Tensor, logits: Tensor) -> float:
     if not np.isfinite(margin).all():
         return math.nan
     return float(roc_auc_score(labels.cpu().numpy(), margin))
+
+
+def mean_findings_auc(labels: Tensor, logits: Tensor) -> float | None:
+    """Return the mean ROC AUC of the findings ``(n, k)`` by ``logits`` ``(n, 2 + k)``.
+
+    Findings that all or none of the films carry have none; ``None`` where that leaves nothing.
+    """
+    truth, scores = labels.cpu().numpy(), logits[:, 2:].float().cpu().numpy()
+    mixed = [column for column in range(truth.shape[1]) if 0 < truth[:, column].sum() < len(truth)]
+    if not mixed or not np.isfinite(scores).all():
+        return None
+    return float(np.mean([roc_auc_score(truth[:, column], scores[:, column]) for column in mixed]))
 
 
 def patients_of(table: Table) -> NDArray[np.str_]:

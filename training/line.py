@@ -13,10 +13,11 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from training.datasets.nih import read_nih
-from training.errors import RunError
+from training.datasets.collection import Collection
+from training.datasets.reading import read_collection
+from training.errors import DatasetError, RunError
 from training.provenance import code_commit
 from training.run_directory import STEP_NAMES
 from training.step import StepContext, StepFunction
@@ -25,7 +26,7 @@ from training.steps import evaluate, export, features, finetune, head, manifest,
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step, and the sections of the recipe that can change what it writes."""
+    """A step, and the sections of the recipe that can change what it writes (``sizes``: those of all stages)."""
 
     name: str
     run: StepFunction
@@ -35,11 +36,16 @@ class Step:
 
 STEPS = (
     Step(name="manifest", run=manifest.run, sections=("data", "seed")),
-    Step(name="pixels", run=pixels.run, sections=("preprocessing",)),
+    Step(name="pixels", run=pixels.run, sections=("preprocessing", "sizes")),
     Step(name="features", run=features.run, sections=("network",), uses_init=True),
-    Step(name="head", run=head.run, sections=("head", "seed")),
-    Step(name="finetune", run=finetune.run, sections=("finetune", "scratch", "augmentation"), uses_init=True),
-    Step(name="export", run=export.run, sections=("export",)),
+    Step(name="head", run=head.run, sections=("head", "loss", "seed")),
+    Step(
+        name="finetune",
+        run=finetune.run,
+        sections=("finetune", "scratch", "loss", "augmentation", "averaging"),
+        uses_init=True,
+    ),
+    Step(name="export", run=export.run, sections=("export", "gate")),
     Step(name="threshold", run=threshold.run, sections=("threshold",)),
     Step(name="evaluate", run=evaluate.run, sections=("evaluation",)),
     Step(name="publish", run=publish.run, sections=("bundle",)),
@@ -56,8 +62,7 @@ def run_line(context: StepContext) -> list[str]:
         As the steps do; what was finished before stays.
     """
     ran = []
-    fingerprint = read_nih(context.order.data, missing_images=context.order.recipe.data.missing_images).fingerprint
-    for step, key in _keys(context, fingerprint):
+    for step, key in _keys(context, _read(context).fingerprint):
         if _is_finished(context, step, key):
             context.console.print(f"{step.name}: finished earlier, kept")
             continue
@@ -74,9 +79,8 @@ def run_step(context: StepContext, name: str) -> bool:
     RunError
         If an earlier step is not finished with the inputs of this run.
     """
-    data = context.order.data
     if name == STEP_NAMES[0]:
-        fingerprint = read_nih(data, missing_images=context.order.recipe.data.missing_images).fingerprint
+        fingerprint = _read(context).fingerprint
     elif context.run.provenance.exists():
         fingerprint = json.loads(context.run.provenance.read_text(encoding="utf-8"))["data_fingerprint"]
     else:
@@ -92,8 +96,23 @@ def run_step(context: StepContext, name: str) -> bool:
     raise RunError(f"there is no step '{name}'; the steps are {', '.join(STEP_NAMES)}")
 
 
+def _read(context: StepContext) -> Collection:
+    """Read the collection; refuse a finding that none of its films carries, which no network could learn."""
+    recipe = context.order.recipe
+    collection = read_collection(context.order.data, recipe.data)
+    carried = {label for sample in collection.samples for label in sample.findings}
+    unknown = [label for label in recipe.network.findings if label not in carried]
+    if unknown:
+        raise DatasetError(
+            f"network.findings names {', '.join(unknown)}, which no film of {context.order.data} carries; "
+            f"its films carry: {', '.join(sorted(carried))}"
+        )
+    return collection
+
+
 def _keys(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
-    values = context.order.recipe.model_dump(mode="json")
+    recipe = context.order.recipe
+    values = {**recipe.model_dump(mode="json"), "sizes": recipe.sizes}
     key = fingerprint
     for step in STEPS:
         inputs = {
@@ -117,7 +136,8 @@ def _run_step(context: StepContext, step: Step, key: str) -> None:
     began = time.perf_counter()
     try:
         with context.run.writing(step.name, key, commit=code_commit()) as output:
-            step.run(context, output)
+            # The key goes along: a step that keeps checkpoints may resume only from those of the same inputs.
+            step.run(replace(context, key=key), output)
     except OSError as error:
         raise RunError(f"step '{step.name}' failed: {error}") from error
     context.console.print(f"{step.name}: {time.perf_counter() - began:.1f} s")

@@ -1,12 +1,12 @@
-"""Figures from labels and scores. Pure numpy; knows no network, no files.
+"""Point figures from labels and scores, and their weighted forms. Pure numpy; knows no network, no files, no chance.
 
 Positive class: unhealthy. F3 is never reported without the F3 of flagging everything, which at high prevalence beats
-every published system (ML.md §A5), and skill, the share of the way from there to 1.
+every published system (ML.md §A5), and skill, the share of the way from there to 1. Weights of films are what the
+bootstrap of ``intervals`` hands in: a film of weight 2 counts as two films.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 Labels: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
 
-_BETA = 3.0
-_CHUNK = 100
+BETA = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,16 @@ class Confusion:
         return _ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
     @property
+    def ppv(self) -> float | None:
+        """Share of flagged films that are unhealthy (precision)."""
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def npv(self) -> float | None:
+        """Share of films not flagged that are healthy."""
+        return _ratio(self.true_negatives, self.true_negatives + self.false_negatives)
+
+    @property
     def accuracy(self) -> float | None:
         """Share of films whose flag equals their label."""
         return _ratio(self.true_positives + self.true_negatives, self.films)
@@ -53,15 +63,15 @@ class Confusion:
     def f3(self) -> float | None:
         """F-beta with beta 3: recall counts nine times precision."""
         return _ratio(
-            (1 + _BETA**2) * self.true_positives,
-            (1 + _BETA**2) * self.true_positives + _BETA**2 * self.false_negatives + self.false_positives,
+            (1 + BETA**2) * self.true_positives,
+            (1 + BETA**2) * self.true_positives + BETA**2 * self.false_negatives + self.false_positives,
         )
 
     @property
     def f3_flag_everything(self) -> float | None:
         """F3 of a system that flags every film: 10 pi / (1 + 9 pi) at prevalence pi."""
         positives = self.true_positives + self.false_negatives
-        return _ratio((1 + _BETA**2) * positives, _BETA**2 * positives + self.films)
+        return _ratio((1 + BETA**2) * positives, BETA**2 * positives + self.films)
 
     @property
     def f3_skill(self) -> float | None:
@@ -71,9 +81,9 @@ class Confusion:
         return (self.f3 - self.f3_flag_everything) / (1 - self.f3_flag_everything)
 
 
-def confusion(labels: Labels, scores: Floats, threshold: float) -> Confusion:
-    """Count films flagged (score at or above ``threshold``) against labels ``(n,)`` of 0 and 1."""
-    flagged, unhealthy = scores >= threshold, labels == 1
+def count_flags(labels: Labels, flagged: Flags) -> Confusion:
+    """Count flags ``(n,)`` against labels ``(n,)`` of 0 and 1."""
+    unhealthy = labels == 1
     return Confusion(
         true_negatives=int(np.sum(~flagged & ~unhealthy)),
         false_positives=int(np.sum(flagged & ~unhealthy)),
@@ -82,86 +92,92 @@ def confusion(labels: Labels, scores: Floats, threshold: float) -> Confusion:
     )
 
 
+def confusion(labels: Labels, scores: Floats, threshold: float) -> Confusion:
+    """Count films flagged (score at or above ``threshold``) against labels ``(n,)`` of 0 and 1."""
+    return count_flags(labels, scores >= threshold)
+
+
+def f_beta_of_rates(
+    sensitivity: Floats | float, false_positive_rate: Floats | float, prevalence: float, beta: float = BETA
+) -> Floats:
+    """Return F-beta at a prevalence: (1 + b²) r pi / (r pi + f (1 - pi) + b² pi), the form of ML.md §A5."""
+    caught = np.asarray(sensitivity, dtype=np.float64) * prevalence
+    needless = np.asarray(false_positive_rate, dtype=np.float64) * (1 - prevalence)
+    return np.asarray((1 + beta**2) * caught / (caught + needless + beta**2 * prevalence))
+
+
+def f_beta_flag_everything(prevalence: float, beta: float = BETA) -> float:
+    """Return F-beta of a system that flags every film."""
+    return float(f_beta_of_rates(1.0, 1.0, prevalence, beta))
+
+
 def auc(labels: Labels, scores: Floats) -> float | None:
     """Return the ROC AUC, ties counted half; ``None`` where a class is missing."""
-    value = float(weighted_auc(labels, scores, np.ones((1, len(labels))))[0])
-    return None if np.isnan(value) else value
+    return _defined(weighted_auc(labels, scores, np.ones((1, len(labels)))))
 
 
 def weighted_auc(labels: Labels, scores: Floats, weights: Floats) -> Floats:
     """Return the ROC AUC under each row of ``weights`` ``(b, n)`` as ``(b,)``; NaN where a class has no weight."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
-    ordered, unhealthy = weights[:, order], labels[order] == 1
-    positives = np.add.reduceat(ordered * unhealthy, starts, axis=1)
-    negatives = np.add.reduceat(ordered * ~unhealthy, starts, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((positives * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
+    won, pairs = _pairs(labels, scores, weights)
+    return _share(won, pairs)
 
 
 def stratified_auc(labels: Labels, scores: Floats, strata: NDArray[np.str_]) -> float | None:
     """Return the AUC over pairs of films from the same stratum; what is left when the stratum itself tells nothing."""
-    total, won = 0.0, 0.0
+    return _defined(weighted_stratified_auc(labels, scores, strata, np.ones((1, len(labels)))))
+
+
+def weighted_stratified_auc(labels: Labels, scores: Floats, strata: NDArray[np.str_], weights: Floats) -> Floats:
+    """Return ``stratified_auc`` under each row of ``weights`` ``(b, n)`` as ``(b,)``."""
+    won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
     for stratum in np.unique(strata):
         inside = strata == stratum
-        value = auc(labels[inside], scores[inside])
-        if value is not None:
-            pairs = float(np.sum(labels[inside] == 1)) * float(np.sum(labels[inside] == 0))
-            total, won = total + pairs, won + pairs * value
-    return won / total if total else None
+        its_won, its_pairs = _pairs(labels[inside], scores[inside], weights[:, inside])
+        won, pairs = won + its_won, pairs + its_pairs
+    return _share(won, pairs)
 
 
-def expected_calibration_error(labels: Labels, scores: Floats, bins: int = 10) -> float:
-    """Return the mean gap between score and observed share, over ``bins`` of equally many films."""
+def average_precision(labels: Labels, scores: Floats) -> float | None:
+    """Return the mean of precision over the unhealthy films, each at its own score; ``None`` without one."""
+    return _defined(weighted_average_precision(labels, scores, np.ones((1, len(labels)))))
+
+
+def weighted_average_precision(labels: Labels, scores: Floats, weights: Floats) -> Floats:
+    """Return ``average_precision`` under each row of ``weights`` ``(b, n)`` as ``(b,)``; NaN without positives."""
+    if not len(labels):
+        return np.full(len(weights), np.nan)
+    positives, negatives = _by_score(labels, -scores, weights)
+    caught = np.cumsum(positives, axis=1)
+    flagged = caught + np.cumsum(negatives, axis=1)
+    precision = caught / np.where(flagged > 0, flagged, 1.0)
+    return _share((positives * precision).sum(axis=1), positives.sum(axis=1))
+
+
+def _pairs(labels: Labels, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return weight of the pairs (unhealthy, healthy) ranked rightly, and of all pairs, each ``(b,)``."""
+    if not len(labels):
+        return np.zeros(len(weights)), np.zeros(len(weights))
+    positives, negatives = _by_score(labels, scores, weights)
+    below = np.cumsum(negatives, axis=1) - negatives / 2
+    return (positives * below).sum(axis=1), positives.sum(axis=1) * negatives.sum(axis=1)
+
+
+def _by_score(labels: Labels, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return the weight of unhealthy and of healthy films at each distinct score, ascending, each ``(b, m)``."""
     order = np.argsort(scores, kind="stable")
-    groups = [group for group in np.array_split(order, bins) if len(group)]
-    gaps = [len(group) * abs(float(labels[group].mean() - scores[group].mean())) for group in groups]
-    return sum(gaps) / len(labels)
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
+    ordered, unhealthy = weights[:, order], labels[order] == 1
+    return np.add.reduceat(ordered * unhealthy, starts, axis=1), np.add.reduceat(ordered * ~unhealthy, starts, axis=1)
 
 
-def patient_weights(patients: NDArray[np.str_], replicates: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks ``(b, n)`` of bootstrap weights: patients are drawn with replacement, their films together.
-
-    Films of one patient resemble each other; drawing films alone would make intervals too narrow (ML.md §B).
-    """
-    rng = np.random.default_rng(seed)
-    names, member = np.unique(patients, return_inverse=True)
-    shares = np.full(len(names), 1 / len(names))
-    for start in range(0, replicates, _CHUNK):
-        drawn = rng.multinomial(len(names), shares, size=min(_CHUNK, replicates - start))
-        yield drawn[:, member].astype(np.float64)
+def _share(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part / np.where(whole > 0, whole, np.nan))
 
 
-def bootstrap_figures(labels: Labels, scores: Floats, weights: Floats, threshold: float | None) -> dict[str, Floats]:
-    """Return each figure under each row of ``weights`` ``(b, n)``, as ``(b,)``; NaN where it is undefined."""
-    figures = {"auc": weighted_auc(labels, scores, weights)}
-    if threshold is None:
-        return figures
-    flagged, unhealthy = scores >= threshold, labels == 1
-    tp, fn = weights @ (flagged & unhealthy), weights @ (~flagged & unhealthy)
-    tn, fp = weights @ (~flagged & ~unhealthy), weights @ (flagged & ~unhealthy)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        f3 = 10 * tp / (10 * tp + 9 * fn + fp)
-        everything = 10 * (tp + fn) / (9 * (tp + fn) + tp + fn + tn + fp)
-        figures |= {
-            "sensitivity": tp / (tp + fn),
-            "specificity": tn / (tn + fp),
-            "accuracy": (tp + tn) / (tp + fn + tn + fp),
-            "f3": f3,
-            "f3_skill": (f3 - everything) / (1 - everything),
-        }
-    return figures
-
-
-def interval(draws: Floats) -> tuple[float, float] | None:
-    """Return the central 95 % of bootstrap draws, undefined ones left out; ``None`` if all are."""
-    defined = draws[np.isfinite(draws)]
-    if not len(defined):
-        return None
-    low, high = np.quantile(defined, (0.025, 0.975))
-    return float(low), float(high)
+def _defined(single: Floats) -> float | None:
+    value = float(single[0])
+    return None if np.isnan(value) else value
 
 
 def _ratio(part: float, whole: float) -> float | None:

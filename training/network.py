@@ -1,4 +1,4 @@
-"""The torch network: a residual backbone with torchvision's keys under a tanh head with two logits.
+"""The torch network: a residual backbone with torchvision's keys under a tanh head with two logits, and findings.
 
 Takes tensors as ``preprocess`` returns them; normalisation is part of the network, so that no caller can forget it.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 from monai.networks.nets.resnet import resnet18, resnet50
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 
 from training.errors import RecipeError
 from training.recipe import NetworkRecipe
+
+Learns: TypeAlias = Literal["last_block", "last_stage", "whole"]
 
 _BUILDERS = {"resnet18": resnet18, "resnet50": resnet50}
 _FEATURES = {"resnet18": 512, "resnet50": 2048}
@@ -39,6 +42,7 @@ class TriageNetwork(nn.Module):
 
     def __init__(self, recipe: NetworkRecipe) -> None:
         super().__init__()
+        self.width = _FEATURES[recipe.architecture]
         self.backbone = _BUILDERS[recipe.architecture](
             spatial_dims=2,
             n_input_channels=1,
@@ -49,21 +53,28 @@ class TriageNetwork(nn.Module):
             feed_forward=False,
         )
         self.head = nn.Sequential(
-            nn.Linear(_FEATURES[recipe.architecture], recipe.hidden),
+            nn.Linear(self.width, recipe.hidden),
             nn.Tanh(),
             nn.Dropout(recipe.dropout),
-            nn.Linear(recipe.hidden, 2),
+            nn.Linear(recipe.hidden, 2 + len(recipe.findings)),
         )
         self._mean, self._std = recipe.gray_mean, recipe.gray_std
 
-    def features(self, film: Tensor) -> Tensor:
-        """Return pooled features ``(n, d)`` of films ``(n, 1, s, s)``, uint8 or float, 0 black to 255 white."""
+    def feature_maps(self, film: Tensor) -> Tensor:
+        """Return maps ``(n, c, h, w)`` before pooling; ``film`` is ``(n, 1, s, s)``, uint8 or float, 0 black to 255."""
+        backbone = self.backbone
         normalised = (film.float() / _WHITE - self._mean) / self._std
-        pooled: Tensor = self.backbone(normalised)
-        return pooled
+        maps: Tensor = backbone.maxpool(backbone.act(backbone.bn1(backbone.conv1(normalised))))
+        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4):
+            maps = stage(maps)
+        return maps
+
+    def features(self, film: Tensor) -> Tensor:
+        """Return pooled features ``(n, c)`` of films as ``feature_maps`` takes them."""
+        return self.feature_maps(film).mean(dim=(2, 3))
 
     def forward(self, film: Tensor) -> Tensor:
-        """Return logits ``(n, 2)`` for healthy and unhealthy."""
+        """Return logits ``(n, 2 + k)``: healthy and unhealthy (softmax), then one of each of k findings (sigmoid)."""
         logits: Tensor = self.head(self.features(film))
         return logits
 
@@ -113,12 +124,26 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
     path.write_bytes(content.getbuffer())
 
 
-def freeze_below_last_block(network: TriageNetwork) -> None:
-    """Leave only the last block and the head to learn."""
-    for parameter in network.backbone.parameters():
+def freeze_below(network: TriageNetwork, learns: Learns) -> None:
+    """Leave only the head and the backbone's last block, its last stage, or all of it to learn."""
+    backbone = network.backbone
+    learning = {"last_block": network.last_block, "last_stage": backbone.layer4, "whole": backbone}[learns]
+    for parameter in backbone.parameters():
         parameter.requires_grad_(False)
-    for parameter in network.last_block.parameters():
+    for parameter in learning.parameters():
         parameter.requires_grad_(True)
+
+
+def mean_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the uniform average of weights and batch statistics; counters are the first one's.
+
+    Source: Wortsman et al., ICML 2022 ("model soups"); the networks must have come from one.
+    """
+    mean = dict(states[0])
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            mean[name] = torch.stack([state[name].double() for state in states]).mean(dim=0).to(tensor.dtype)
+    return mean
 
 
 def enter_training(network: nn.Module) -> None:

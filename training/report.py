@@ -1,145 +1,214 @@
-"""The figures of one set of scored films, each with its patient-bootstrap interval, as ``report.json`` holds them."""
+"""All figures of a run, from scored films: what ``report.json`` holds. Knows no graph and no network.
+
+Disputed films are left out of everything but two sections of their own, unless the recipe trains on such films.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
-from training.metrics import (
-    Floats,
-    Labels,
-    auc,
-    bootstrap_figures,
-    confusion,
+from training.anchors import NOTE, anchors
+from training.calibration import (
+    brier_score,
     expected_calibration_error,
-    interval,
-    patient_weights,
-    stratified_auc,
+    log_loss,
+    reliability,
+    shifted,
+    weighted_calibration_error,
 )
+from training.curves import curves
+from training.figures import figure, show
+from training.groups import describe, subgroups
+from training.intervals import Bootstrap, exact_interval
+from training.metrics import (
+    average_precision,
+    stratified_auc,
+    weighted_average_precision,
+    weighted_stratified_auc,
+)
+from training.reweighting import prevalence_tables
+from training.rivals import certificate_checks, compare, compare_variants, finding_figures
+from training.scored_films import ScoredFilms
 
-_RATIOS = ("sensitivity", "specificity", "accuracy", "f3", "f3_skill")
+SCHEMA_VERSION = 2
+REFERENCE = "fp32"
+# Report 002's own operating point: the larger of the two softmax outputs.
+HALF = "half"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredFilms:
-    """Labels, scores, patients and views of the same films, each ``(n,)``."""
+class Judgement:
+    """How scored films are judged: the operating points of every variant, and what they claim.
 
-    labels: Labels
-    scores: Floats
-    patients: NDArray[np.str_]
-    views: NDArray[np.str_]
-
-    def where(self, chosen: NDArray[np.bool_]) -> ScoredFilms:
-        """Return the chosen films."""
-        return ScoredFilms(
-            labels=self.labels[chosen],
-            scores=self.scores[chosen],
-            patients=self.patients[chosen],
-            views=self.views[chosen],
-        )
-
-
-def describe(films: ScoredFilms, thresholds: Mapping[str, float], *, replicates: int, seed: int) -> dict[str, Any]:
-    """Return counts, AUC and, for each named threshold, confusion and ratios; F3 always beside flag-everything's.
-
-    ``films`` holds at least one; the split sees to it that no part is without undisputed films of both classes.
+    Attributes
+    ----------
+    ships
+        The variant whose figures the report is about.
+    thresholds
+        For each variant, the threshold of each operating point.
+    certified
+        Sensitivity that an operating point certifies, by its name.
+    prevalences
+        Shares of unhealthy films that figures are reweighted to.
+    temperature, shift
+        What the graph does to its logits.
     """
-    draws = {name: _draws(films, threshold, replicates, seed) for name, threshold in thresholds.items()}
-    first = next(iter(draws.values()))
-    return {
-        "films": len(films.labels),
-        "patients": len(np.unique(films.patients)),
-        "unhealthy": int(films.labels.sum()),
-        "prevalence": float(films.labels.mean()),
-        "auc": _figure(auc(films.labels, films.scores), first["auc"]),
-        "operating_points": {
-            name: _at_threshold(films, threshold, draws[name]) for name, threshold in thresholds.items()
-        },
-    }
+
+    ships: str
+    thresholds: Mapping[str, Mapping[str, float]]
+    certified: Mapping[str, float]
+    confidence: float
+    prevalences: Sequence[float]
+    temperature: float
+    shift: float
+    leave_out_disputed: bool
+
+    @property
+    def served(self) -> Mapping[str, float]:
+        """Thresholds of the variant that ships, and ``half``."""
+        return {**self.thresholds[self.ships], HALF: 0.5}
 
 
-def describe_whole(
-    films: ScoredFilms, thresholds: Mapping[str, float], *, replicates: int, seed: int
+def measure(
+    everything: ScoredFilms, calibrate: ScoredFilms, judgement: Judgement, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Return ``describe`` of all films, and of each view; with view-adjusted AUC and calibration."""
+    """Return every section of the report that is computed from films.
+
+    ``everything`` are the test films, disputed ones included; ``calibrate`` choose thresholds for a prevalence, a beta
+    or a cost. Both hold undisputed films of both classes.
+    """
+    test = everything.where(~everything.facts.is_disputed) if judgement.leave_out_disputed else everything
+    points = judgement.served
     return {
-        **describe(films, thresholds, replicates=replicates, seed=seed),
-        "view_adjusted_auc": stratified_auc(films.labels, films.scores, films.views),
-        "expected_calibration_error": expected_calibration_error(films.labels, films.scores),
-        "by_view": {
-            str(view): describe(films.where(films.views == view), thresholds, replicates=replicates, seed=seed)
-            for view in np.unique(films.views)
+        **_preamble(judgement, bootstrap),
+        "test": {
+            **describe(test, points, bootstrap, confidence=judgement.confidence),
+            **_ranking(test, bootstrap),
         },
-    }
-
-
-def compare(films: ScoredFilms, rival: Floats, *, replicates: int, seed: int) -> dict[str, Any]:
-    """Return the rival's AUC on the same films and the paired difference, ours minus theirs."""
-    ours, theirs = [], []
-    for weights in patient_weights(films.patients, replicates, seed):
-        ours.append(bootstrap_figures(films.labels, films.scores, weights, None)["auc"])
-        theirs.append(bootstrap_figures(films.labels, rival, weights, None)["auc"])
-    mine, its = auc(films.labels, films.scores), auc(films.labels, rival)
-    return {
-        "auc": _figure(its, np.concatenate(theirs)),
-        "view_adjusted_auc": stratified_auc(films.labels, rival, films.views),
-        "network_ahead_by": _figure(
-            None if mine is None or its is None else mine - its, np.concatenate(ours) - np.concatenate(theirs)
+        "test_with_disputed_films": describe(everything, points, bootstrap, confidence=judgement.confidence),
+        "disputed": _disputed(everything.where(everything.facts.is_disputed), points),
+        "curves": curves(test, calibrate, bootstrap),
+        "calibration": _calibration(test, judgement, bootstrap),
+        "prevalences": prevalence_tables(test, calibrate, points, judgement.prevalences, bootstrap),
+        **_findings(test, bootstrap),
+        "subgroups": _subgroups(test, points, judgement, bootstrap),
+        "baselines": {name: compare(test, scores, bootstrap) for name, scores in test.rivals.items()},
+        "variants": compare_variants(test, judgement.thresholds, bootstrap, reference=REFERENCE),
+        "certificates": certificate_checks(
+            test,
+            {name: (points[name], sensitivity) for name, sensitivity in judgement.certified.items()},
+            bootstrap.seed,
         ),
     }
 
 
-def summary_table(test: Mapping[str, Any], baselines: Mapping[str, Any]) -> Table:
+def summary_table(report: Mapping[str, Any]) -> Table:
     """Return the figures that people ask for first."""
+    test = report["test"]
     table = Table("operating point", "sensitivity", "specificity", "F3", "F3 of flagging everything", "skill")
     for name, point in test["operating_points"].items():
-        table.add_row(
-            name,
-            show(point["sensitivity"]),
-            show(point["specificity"]),
-            show(point["f3"]),
-            f"{point['f3_flag_everything']:.4f}",
-            show(point["f3_skill"]),
-        )
-    rivals = "; ".join(f"{name.replace('_', ' ')} {show(rival['auc'])}" for name, rival in baselines.items())
-    table.caption = f"{test['films']} test films, AUC {show(test['auc'])}; {rivals}"
+        ratios = (show(point[ratio]) for ratio in ("sensitivity", "specificity", "f3"))
+        table.add_row(name, *ratios, f"{point['f3_flag_everything']:.4f}", show(point["f3_skill"]))
+    rivals = "; ".join(
+        f"{name.replace('_', ' ')} {show(rival['auc'])}, network ahead by {show(rival['network_ahead_by'])}"
+        for name, rival in report["baselines"].items()
+    )
+    ranked = f"AUC {show(test['auc'])}, view-adjusted {show(test['view_adjusted_auc'])}"
+    table.caption = f"{test['films']} test films, {ranked}; {rivals}"
     return table
 
 
-def show(figure: Mapping[str, float | None]) -> str:
-    """Return a figure with its interval as people read it."""
-    if figure["value"] is None:
-        return "undefined"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-
-def _draws(films: ScoredFilms, threshold: float, replicates: int, seed: int) -> dict[str, Floats]:
-    blocks = [
-        bootstrap_figures(films.labels, films.scores, weights, threshold)
-        for weights in patient_weights(films.patients, replicates, seed)
-    ]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def _at_threshold(films: ScoredFilms, threshold: float, draws: Mapping[str, Floats]) -> dict[str, Any]:
-    counts = confusion(films.labels, films.scores, threshold)
+def _preamble(judgement: Judgement, bootstrap: Bootstrap) -> dict[str, Any]:
     return {
-        "threshold": threshold,
-        "confusion": asdict(counts),
-        **{name: _figure(getattr(counts, name), draws[name]) for name in _RATIOS},
-        "f3_flag_everything": counts.f3_flag_everything,
-        "flagged_share": (counts.true_positives + counts.false_positives) / counts.films,
+        "schema_version": SCHEMA_VERSION,
+        "positive_class": "unhealthy: any finding recorded",
+        "scored_by": f"the exported ONNX graph '{judgement.ships}' on the CPU",
+        "intervals": (
+            f"low and high: central 95 % of {bootstrap.replicates} bootstrap draws of patients; exact_low and "
+            "exact_high: Clopper-Pearson 95 %, films taken as independent"
+        ),
+        "ships": judgement.ships,
     }
 
 
-def _figure(value: float | None, draws: Floats) -> dict[str, float | None]:
-    bounds = interval(draws)
-    low, high = bounds if bounds is not None else (None, None)
-    return {"value": value, "low": low, "high": high}
+def _findings(films: ScoredFilms, bootstrap: Bootstrap) -> dict[str, Any]:
+    findings, mean_auc = finding_figures(films, bootstrap)
+    return {
+        "findings": [{**found, "anchors": anchors(found["finding"])} for found in findings],
+        "findings_mean_auc": mean_auc,
+        "findings_anchors_note": NOTE,
+    }
+
+
+def _ranking(films: ScoredFilms, bootstrap: Bootstrap) -> dict[str, Any]:
+    labels, scores, views = films.labels, films.scores, films.views
+    draws = bootstrap.draws(
+        films.patients,
+        lambda weights: {
+            "view_adjusted_auc": weighted_stratified_auc(labels, scores, views, weights),
+            "average_precision": weighted_average_precision(labels, scores, weights),
+        },
+    )
+    return {
+        "view_adjusted_auc": figure(stratified_auc(labels, scores, views), draws["view_adjusted_auc"]),
+        "average_precision": figure(average_precision(labels, scores), draws["average_precision"]),
+    }
+
+
+def _disputed(films: ScoredFilms, points: Mapping[str, float]) -> dict[str, Any]:
+    count = len(films.labels)
+    return {
+        "films": count,
+        "patients": len(np.unique(films.patients)),
+        "recorded_unhealthy": int(films.labels.sum()),
+        "mean_probability": float(films.scores.mean()) if count else None,
+        "operating_points": {
+            name: {"threshold": threshold, "flagged": int(np.sum(films.scores >= threshold)), "of": count}
+            for name, threshold in points.items()
+        },
+    }
+
+
+def _calibration(films: ScoredFilms, judgement: Judgement, bootstrap: Bootstrap) -> dict[str, Any]:
+    # A site's shift is meant to disagree with these films' prevalence; what can be checked is the probability before.
+    labels, probabilities = films.labels, shifted(films.scores, -judgement.shift)
+    draws = bootstrap.draws(
+        films.patients, lambda weights: {"error": weighted_calibration_error(labels, probabilities, weights)}
+    )
+    bins = []
+    for found in reliability(labels, probabilities):
+        bounds = exact_interval(found.unhealthy, found.films)
+        assert bounds is not None
+        bins.append(
+            {
+                "low": found.low,
+                "high": found.high,
+                "mean_probability": found.mean_probability,
+                "observed": found.unhealthy / found.films,
+                "films": found.films,
+                "exact_low": bounds[0],
+                "exact_high": bounds[1],
+            }
+        )
+    return {
+        "expected_calibration_error": figure(expected_calibration_error(labels, probabilities), draws["error"]),
+        "bins": bins,
+        "brier": brier_score(labels, probabilities),
+        "log_loss": log_loss(labels, probabilities),
+        "temperature": judgement.temperature,
+        "prior_shift": judgement.shift,
+    }
+
+
+def _subgroups(
+    films: ScoredFilms, points: Mapping[str, float], judgement: Judgement, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for attribute, group, members in subgroups(films):
+        tables.setdefault(attribute, {})[group] = describe(members, points, bootstrap, confidence=judgement.confidence)
+    return tables

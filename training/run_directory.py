@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.errors import RunError
 from training.recipe import Recipe
+from training.weights_facts import WeightsFacts
 
 STEP_NAMES = ("manifest", "pixels", "features", "head", "finetune", "export", "threshold", "evaluate", "publish")
 
@@ -26,7 +27,10 @@ _LOCK = ".lock"
 
 
 class Order(BaseModel):
-    """What a run was started with, so that a step alone needs only the run directory. Paths are absolute."""
+    """What a run was started with, so that a step alone needs only the run directory. Paths are absolute.
+
+    ``init_facts`` is what the sidecar of pretrained weights says of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +38,7 @@ class Order(BaseModel):
     data: Path
     init: Path | None
     init_sha256: str | None
+    init_facts: WeightsFacts | None = None
 
 
 class _Stamp(BaseModel):
@@ -65,10 +70,9 @@ class RunDirectory:
         """Fingerprints, counts and library versions (``manifest``)."""
         return self.root / "manifest" / "provenance.json"
 
-    @property
-    def tensors(self) -> Path:
-        """``(n, 1, s, s)`` uint8 ``.npy`` in the order of ``samples`` (``pixels``)."""
-        return self.root / "pixels" / "tensors.npy"
+    def tensors(self, size: int) -> Path:
+        """``(n, 1, s, s)`` uint8 ``.npy`` in the order of ``samples``; one for each size of the recipe (``pixels``)."""
+        return self.root / "pixels" / f"tensors-{size}.npy"
 
     @property
     def features(self) -> Path:
@@ -90,20 +94,29 @@ class RunDirectory:
         """One JSON line an epoch (``finetune``)."""
         return self.root / "finetune" / "history.jsonl"
 
-    @property
-    def graph(self) -> Path:
-        """The exported ONNX file (``export``)."""
-        return self.root / "export" / "model.onnx"
+    def graph(self, variant: str) -> Path:
+        """One exported ONNX file, ``fp32`` or ``int8`` (``export``)."""
+        return self.root / "export" / f"{variant}.onnx"
 
     @property
     def export_facts(self) -> Path:
-        """Temperature and parity of the exported graph (``export``)."""
+        """Which variant ships and why; temperature, parity and size of each (``export``)."""
         return self.root / "export" / "export.json"
 
     @property
+    def gate(self) -> Path:
+        """Mean and covariance of the embedding of the graph that ships; absent without a gate (``export``)."""
+        return self.root / "export" / "gate.npz"
+
+    @property
     def operating_points(self) -> Path:
-        """Thresholds with their evidence, certified on the exported graph (``threshold``)."""
+        """Thresholds with their evidence, certified for each exported variant on its own graph (``threshold``)."""
         return self.root / "threshold" / "operating_points.json"
+
+    @property
+    def calibrate_scores(self) -> Path:
+        """Every calibrate film with label and the probability of each exported variant (``threshold``)."""
+        return self.root / "threshold" / "calibrate_scores.csv"
 
     @property
     def test_scores(self) -> Path:
@@ -114,6 +127,16 @@ class RunDirectory:
     def report(self) -> Path:
         """All figures (``evaluate``)."""
         return self.root / "evaluate" / "report.json"
+
+    @property
+    def report_page(self) -> Path:
+        """The report as one self-contained page (``evaluate``)."""
+        return self.root / "evaluate" / "report.html"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of PNG plots (``evaluate``)."""
+        return self.root / "evaluate" / "plots"
 
     @property
     def published(self) -> Path:
@@ -181,7 +204,7 @@ class RunDirectory:
         yield staging
         stamp = staging / _STAMP
         stamp.write_text(_Stamp(step=step, key=key, commit=commit).model_dump_json() + "\n", encoding="utf-8")
-        for path in staging.iterdir():
+        for path in (path for path in staging.rglob("*") if path.is_file()):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         outdated = self.root / f".{step}.outdated"

@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from rich.console import Console
 
+from training.checkpoint import Checkpoints
+from training.ranks import ALONE, Ranks
 from training.run_directory import Order, RunDirectory
 
 
@@ -24,6 +26,10 @@ class StepContext:
         Threads that onnxruntime may use.
     destination
         Where ``publish`` puts the bundle.
+    key
+        Digest of the inputs of the step that runs; its checkpoints carry it.
+    ranks
+        The processes that train together.
     """
 
     run: RunDirectory
@@ -32,6 +38,12 @@ class StepContext:
     device: torch.device
     threads: int
     destination: Path
+    key: str = ""
+    ranks: Ranks = ALONE
+
+    def checkpoints(self, step: str) -> Checkpoints:
+        """Return where ``step`` keeps what it resumes from after it was killed."""
+        return Checkpoints(folder=self.run.root / f".{step}.checkpoints", key=self.key, writes=self.ranks.leads)
 
 
 class StepFunction(Protocol):

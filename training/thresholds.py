@@ -1,6 +1,7 @@
-"""From calibration scores to operating points: temperature, the F3 optimum, and certified sensitivity.
+"""From calibration scores to thresholds: the F3 optimum, certified and expected sensitivity, and least cost.
 
-Pure mathematics on arrays. A threshold is a probability; a film at or above it is flagged, so 0 flags everything.
+Pure mathematics on arrays. A threshold is a probability; a film at or above it is flagged, so 0 flags everything. All
+of them are set by rank or by counts of flags, so that no monotone change of the scores moves a decision.
 """
 
 from __future__ import annotations
@@ -9,20 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.stats import beta
 
-from training.errors import RecallFloorUnreachable, TrainingDiverged
-from training.metrics import Floats, Labels, confusion
+from training.errors import RecallFloorUnreachable
+from training.metrics import BETA, Flags, Floats, Labels
 
 FLAG_EVERYTHING = 0.0
-_TEMPERATURE_BOUNDS = (0.05, 20.0)
-# The bounded search stops a little short of a bound, so that nearness in logarithms stands for "on it".
-_BOUND_MARGIN = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Certificate:
+class CertifiedThreshold:
     """A threshold whose true sensitivity is at least ``1 - miss_bound`` with the confidence that was asked for.
 
     ``positives`` patients were looked at; ``misses`` of them lie below the threshold.
@@ -34,41 +31,43 @@ class Certificate:
     miss_bound: float
 
 
-def fit_temperature(margins: Floats, labels: Labels) -> float:
-    """Return the temperature that minimises the log loss of ``sigmoid(margin / temperature)``.
+@dataclass(frozen=True, kw_only=True)
+class ExpectedThreshold:
+    """A threshold whose sensitivity is as asked on average over calibrations, from ``patients`` with unhealthy films.
 
-    ``margins`` ``(n,)`` are logit differences. Dividing by a positive number keeps the order of films, so that it
-    cannot move a threshold that is set by rank. Source: Guo et al., ICML 2017.
-
-    Raises
-    ------
-    TrainingDiverged
-        If the optimum lies on a bound of 0.05 to 20: the margins tell nothing, or separate these films entirely.
+    ``miss_share`` is the mean over these patients of the share of their unhealthy films below it.
     """
-    signs = np.where(labels == 1, 1.0, -1.0)
 
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0.0, -signs * margins / np.exp(log_temperature)).mean())
-
-    low, high = np.log(_TEMPERATURE_BOUNDS)
-    fitted = float(minimize_scalar(loss, bounds=(low, high), method="bounded").x)
-    if not low + _BOUND_MARGIN < fitted < high - _BOUND_MARGIN:
-        raise TrainingDiverged(
-            f"the temperature is on its bound ({np.exp(fitted):.3g}): the network's scores cannot be calibrated on "
-            f"{len(labels)} films, because they tell nothing or separate all of them"
-        )
-    return float(np.exp(fitted))
+    threshold: float
+    patients: int
+    miss_share: float
 
 
-def f3_threshold(labels: Labels, scores: Floats) -> float:
-    """Return the threshold with the highest F3 on these films; ``FLAG_EVERYTHING`` if flagging all of them wins."""
-    candidates = np.unique(scores)
-    values = [confusion(labels, scores, float(candidate)).f3 or 0.0 for candidate in candidates]
-    best = int(np.argmax(values))
-    return FLAG_EVERYTHING if best == 0 else float(candidates[best])
+def f_beta_threshold(
+    labels: Labels, scores: Floats, *, prevalence: float | None = None, beta_weight: float = BETA
+) -> float:
+    """Return the threshold with the highest F-beta (default F3); ``FLAG_EVERYTHING`` if flagging all of them wins.
+
+    With ``prevalence`` the films count as if that share of them were unhealthy. Of equals the lowest is taken.
+    ``labels`` ``(n,)`` hold both classes.
+    """
+    candidates, caught, needless = _flagged_from(labels, scores)
+    positives, negatives = caught[0], needless[0]
+    odds = 1.0 if prevalence is None else prevalence / (1 - prevalence) * negatives / positives
+    values = (1 + beta_weight**2) * odds * caught / (odds * caught + needless + beta_weight**2 * odds * positives)
+    return _lowest(candidates, values)
 
 
-def one_film_per_patient(patients: NDArray[np.str_], eligible: NDArray[np.bool_], seed: int) -> NDArray[np.intp]:
+def cost_threshold(labels: Labels, scores: Floats, *, ratio: float) -> float:
+    """Return the threshold of least cost, a miss costing ``ratio`` needless reads; ``FLAG_EVERYTHING`` if that wins.
+
+    Thresholds that flag no film at all are not considered. Of equals the lowest is taken.
+    """
+    candidates, caught, needless = _flagged_from(labels, scores)
+    return _lowest(candidates, -(ratio * (caught[0] - caught) + needless))
+
+
+def one_film_per_patient(patients: NDArray[np.str_], eligible: Flags, seed: int) -> NDArray[np.intp]:
     """Return the row numbers of one random eligible film of each patient that has any.
 
     Films of one patient miss together; counting them as independent breaks a 5 % promise 23 % of the time (ML.md §B).
@@ -78,7 +77,7 @@ def one_film_per_patient(patients: NDArray[np.str_], eligible: NDArray[np.bool_]
     return np.sort(rows[first])
 
 
-def certified_threshold(positive_scores: Floats, *, sensitivity: float, confidence: float) -> Certificate:
+def certified_threshold(positive_scores: Floats, *, sensitivity: float, confidence: float) -> CertifiedThreshold:
     """Return the highest threshold that certifies ``sensitivity``, from independent positives ``(n,)``.
 
     With scores sorted upwards, the miss rate of threshold s_(k+1) is distributed as Beta(k + 1, n - k), whatever the
@@ -98,7 +97,7 @@ def certified_threshold(positive_scores: Floats, *, sensitivity: float, confiden
             f"{count} independent positives cannot certify sensitivity {sensitivity:g} with confidence {confidence:g}; "
             f"it takes at least {positives_needed(sensitivity, confidence)}"
         )
-    return Certificate(
+    return CertifiedThreshold(
         threshold=float(np.sort(positive_scores)[misses]),
         positives=count,
         misses=misses,
@@ -109,3 +108,53 @@ def certified_threshold(positive_scores: Floats, *, sensitivity: float, confiden
 def positives_needed(sensitivity: float, confidence: float) -> int:
     """Return the smallest number of independent positives that can certify ``sensitivity`` at all."""
     return int(np.ceil(np.log1p(-confidence) / np.log(sensitivity)))
+
+
+def expected_threshold(
+    positive_scores: Floats, positive_patients: NDArray[np.str_], *, sensitivity: float
+) -> ExpectedThreshold:
+    """Return the highest threshold that keeps the expected miss rate of the next patient within ``1 - sensitivity``.
+
+    ``positive_scores`` and ``positive_patients`` ``(n,)`` are unhealthy films. The loss of patient i is the share
+    L_i(t) of its unhealthy films below t; the threshold is sup{t : (sum L_i(t) + 1) / (P + 1) <= alpha}, conformal risk
+    control (Angelopoulos et al., ICLR 2024). It holds on average, not for each calibration: about every second one
+    misses more.
+
+    Raises
+    ------
+    RecallFloorUnreachable
+        If even missing none exceeds it: fewer than 19 patients for .95.
+    """
+    names, member = np.unique(positive_patients, return_inverse=True)
+    patients, allowed = len(names), 1 - sensitivity
+    budget = allowed * (patients + 1) - 1
+    # 1 / .05 - 1 comes out a hair below 19.
+    if budget < -1e-9:
+        raise RecallFloorUnreachable(
+            f"{patients} patients with unhealthy films cannot keep an expected sensitivity of {sensitivity:g}; "
+            f"it takes at least {int(np.ceil(1 / allowed - 1 - 1e-9))}"
+        )
+    order = np.argsort(positive_scores, kind="stable")
+    shares = (1 / np.bincount(member))[member][order]
+    below = np.cumsum(shares) - shares
+    ordered = positive_scores[order]
+    # Films of equal score are below nothing of each other.
+    below = below[np.searchsorted(ordered, ordered, side="left")]
+    last = int(np.sum(below <= budget + 1e-9)) - 1
+    return ExpectedThreshold(
+        threshold=float(ordered[last]), patients=patients, miss_share=float(below[last]) / patients
+    )
+
+
+def _flagged_from(labels: Labels, scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the distinct scores upwards, and how many unhealthy and healthy films lie at or above each."""
+    candidates, place = np.unique(scores, return_inverse=True)
+    positives = np.bincount(place, weights=labels == 1, minlength=len(candidates))
+    negatives = np.bincount(place, weights=labels != 1, minlength=len(candidates))
+    caught, needless = (np.cumsum(counts[::-1])[::-1].astype(np.float64) for counts in (positives, negatives))
+    return candidates, caught, needless
+
+
+def _lowest(candidates: Floats, values: Floats) -> float:
+    best = int(np.argmax(values))
+    return FLAG_EVERYTHING if best == 0 else float(candidates[best])

@@ -23,7 +23,7 @@ from services.api.lingering import LingeringClose
 from services.api.metrics import GatewayMetrics
 from services.api.observation import Observation
 from services.api.readiness import Readiness
-from services.api.routes import health, instances, models, studies
+from services.api.routes import health, instances, models, pictures, studies
 from services.api.schemas import Problem
 from services.api.uploads import Uploads
 from services.jobs.connection import connect_gateway
@@ -67,7 +67,7 @@ def create_app(*, api: ApiSettings, redis: RedisSettings, spool: SpoolSettings) 
     schemes = [Depends(HTTPBearer(auto_error=False)), Depends(HTTPBasic(auto_error=False))] if gateway.keys else []
     unauthorized = problems.documented(401) if gateway.keys else {}
     app.include_router(health.probes)
-    for router in (health.scrape, instances.router, studies.router, models.router):
+    for router in (health.scrape, instances.router, pictures.router, studies.router, models.router):
         app.include_router(router, dependencies=schemes, responses=unauthorized)
     app.openapi = _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     app.add_middleware(LingeringClose)

@@ -18,6 +18,10 @@ ApiError
 ├── PayloadTooLarge
 ├── UploadTimeout           idle, too slow or too long
 ├── ModelNotLoaded          no live worker serves a model of this digest
+├── PictureUnavailable      the film is known, but not this picture of it
+│   ├── FilmNotDone         the film has no outcome yet
+│   ├── FilmNotAssessed     the film ended without what the picture shows
+│   └── PictureAbsent       the film was scored, but the picture was never kept
 └── NotReady                cannot serve at the moment
     ├── UploadsBusy         as many uploads in flight as we allow
     └── NotReconciled       queue and spool have not been compared since start
@@ -138,6 +142,31 @@ class ModelNotLoaded(ApiError):
     """No live worker serves a model of this digest."""
 
     code: ClassVar[str] = "model_not_loaded"
+
+
+class PictureUnavailable(ApiError):
+    """The film is known, but not this picture of it."""
+
+    code: ClassVar[str] = "picture_unavailable"
+
+
+class FilmNotDone(PictureUnavailable):
+    """The film has no outcome yet, and pictures come with the outcome."""
+
+    code: ClassVar[str] = "film_not_done"
+    retryable: ClassVar[bool] = True
+
+
+class FilmNotAssessed(PictureUnavailable):
+    """The film was not assessed: there is no score to explain, or not even pixels to show."""
+
+    code: ClassVar[str] = "film_not_assessed"
+
+
+class PictureAbsent(PictureUnavailable):
+    """The film was scored, but by a model without heat maps, or while the spool had no room for pictures."""
+
+    code: ClassVar[str] = "picture_absent"
 
 
 class NotReady(ApiError):

@@ -16,7 +16,8 @@ from services.api.errors import ClaimsNotAllowed, MediaTypeMismatch
 from services.jobs.errors import QueueFull
 from services.jobs.queue import JobQueue, Submission
 from services.jobs.records import Claims, Job, Priority, instance_id, study_uid_of_raster
-from services.jobs.spool import Spool, Upload, payload_name
+from services.jobs.spool import Spool, payload_name
+from services.jobs.upload import Upload
 
 
 @dataclass(frozen=True, kw_only=True)

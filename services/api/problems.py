@@ -63,10 +63,16 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     api.PayloadTooLarge: Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     api.UploadTimeout: Answer(status=HTTPStatus.REQUEST_TIMEOUT),
     api.ModelNotLoaded: Answer(status=HTTPStatus.NOT_FOUND),
+    api.FilmNotDone: Answer(status=HTTPStatus.CONFLICT),
+    api.FilmNotAssessed: Answer(status=HTTPStatus.CONFLICT),
+    api.PictureAbsent: Answer(status=HTTPStatus.NOT_FOUND),
     api.NotReady: Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, retry_after_seconds=2),
     jobs.JobNotFound: Answer(status=HTTPStatus.NOT_FOUND, advice="No film of this id is known here; check the id."),
     jobs.StudyNotFound: Answer(
         status=HTTPStatus.NOT_FOUND, advice="No study of this UID is known at this site; check the UID and `site`."
+    ),
+    jobs.PictureGone: Answer(
+        status=HTTPStatus.GONE, advice="The picture was kept, but not any more; the film's record stays. Do not repeat."
     ),
     jobs.QueueFull: Answer(
         status=HTTPStatus.SERVICE_UNAVAILABLE,

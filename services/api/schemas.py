@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.bundle import Certificate
 from services.jobs.records import ModelReference, Priority, Record
 from services.jobs.worklist import RollUp, StudySummary
 
@@ -88,9 +89,16 @@ class StudyDetail(StudyLine):
 
 
 class LoadedModel(ModelReference):
-    """A model that live workers serve, and the operating point at which they decide."""
+    """A model that live workers serve, and the operating point at which they decide.
+
+    ``labels`` are the findings it names. ``has_heatmap``: its scored films have heat maps. ``has_embedding_gate``:
+    films unlike those that it knows end ``not_assessed(out_of_distribution)``.
+    """
 
     labels: tuple[str, ...]
+    precision: str
+    has_heatmap: bool
+    has_embedding_gate: bool
     operating_point: str
     threshold: float
     workers: int
@@ -104,11 +112,15 @@ class LoadedModels(_Frozen):
 
 
 class OperatingPointEvidence(_Frozen):
-    """A named threshold and what it was measured to do. Figures that the bundle does not give are ``null``."""
+    """A named threshold and what it was measured to do. Figures that the bundle does not give are ``null``.
+
+    With a ``certificate`` the sensitivity is not only measured, but certified.
+    """
 
     name: str
     threshold: float
     evidence: str
+    certificate: Certificate | None = None
     positives: int
     negatives: int
     sensitivity: float | None = None

@@ -30,7 +30,8 @@ from services.api.errors import (
 )
 from services.api.multipart import OVERHEAD_BYTES, SingleFileBody
 from services.jobs.settings import ApiSettings
-from services.jobs.spool import Spool, Upload
+from services.jobs.spool import Spool
+from services.jobs.upload import Upload
 
 MULTIPART: Final = "multipart/form-data"
 ANY_FORMAT: Final = "application/octet-stream"

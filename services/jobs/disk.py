@@ -41,10 +41,20 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 def write_durably(path: Path, content: bytes, *, draft: Path) -> None:
     """Put a file into place whole, its bytes synced; on any error no draft of it is left."""
+    _put(path, content, draft=draft, is_synced=True)
+
+
+def write_whole(path: Path, content: bytes, *, draft: Path) -> None:
+    """Put a file into place whole for every reader; a power cut may still damage it. No draft is left on an error."""
+    _put(path, content, draft=draft, is_synced=False)
+
+
+def _put(path: Path, content: bytes, *, draft: Path, is_synced: bool) -> None:
     descriptor = create(draft)
     try:
         write_all(descriptor, content)
-        os.fsync(descriptor)
+        if is_synced:
+            os.fsync(descriptor)
         draft.rename(path)
     except OSError:
         draft.unlink(missing_ok=True)

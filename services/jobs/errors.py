@@ -3,6 +3,7 @@
 JobsError
 ├── JobNotFound          no such instance at this site
 ├── StudyNotFound        no such study at this site
+├── PictureGone          a picture of a film is not in the spool, or no longer as it was kept
 ├── QueueFull            the backlog is at its limit; nothing was written
 ├── QueueUnavailable     Redis does not answer, or refuses to write; the outcome of a submit is then unknown
 │   └── QueueUnsafe      Redis answers, but its settings could lose an acknowledged film
@@ -32,6 +33,12 @@ class StudyNotFound(JobsError):
     """No study of this UID at this site."""
 
     code: ClassVar[str] = "study_not_found"
+
+
+class PictureGone(JobsError):
+    """A picture that was kept is not there any more, or is not what was kept."""
+
+    code: ClassVar[str] = "picture_gone"
 
 
 class QueueFull(JobsError):

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from services.jobs.connection import MAX_BLOCK_MS, bounded
 from services.jobs.durability import check_durability
 from services.jobs.errors import JobNotFound, QueueFull, QueueUnavailable, RecordCorrupt
 from services.jobs.limits import QueueLimits
-from services.jobs.records import Job, JobState, ModelReference, Priority, Record, TakenJob, Timings
+from services.jobs.records import Job, JobState, ModelReference, Picture, Priority, Record, TakenJob, Timings
 from services.jobs.status import QueueStatistics, WorkerStatus, dump_status, read_status
 from services.jobs.stored import RECORD_FIELDS, dump_job, load_job, record_of, result_of
 
@@ -227,7 +227,13 @@ class JobQueue:
             raise
 
     async def finish(
-        self, taken: TakenJob, decision: Decision, *, model: ModelReference | None, timings: Timings
+        self,
+        taken: TakenJob,
+        decision: Decision,
+        *,
+        model: ModelReference | None,
+        timings: Timings,
+        pictures: Collection[Picture] = (),
     ) -> bool:
         """Acknowledge the job and write its result, in one step; the first writer wins.
 
@@ -239,7 +245,7 @@ class JobQueue:
         ValueError
             If a scored decision comes without the model that scored it.
         """
-        result = result_of(decision, scored_by=model, timings=timings)
+        result = result_of(decision, scored_by=model, timings=timings, pictures=pictures)
         reason = decision.reason
         reply = await self._run(
             "finish",

@@ -35,6 +35,13 @@ class JobState(StrEnum):
     DONE = "done"  # has its outcome; only a withdrawal changes it
 
 
+class Picture(StrEnum):
+    """What a worker keeps beside a payload, named as its link and its file are."""
+
+    PREVIEW = "preview"  # the film as a reader sees it, small
+    HEATMAP = "heatmap"  # the activation map from which the heat map is drawn
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claims:
     """What the caller says of a raster film, which cannot say it itself. Absent stays absent."""
@@ -133,11 +140,13 @@ class Timings(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go next, relative to the service's root."""
+    """Where to go next, relative to the service's root; ``null`` for a picture that this film does not have."""
 
     model_config = ConfigDict(frozen=True)
     self: str
     study: str
+    preview: str | None
+    heatmap: str | None
 
 
 class Record(BaseModel):
@@ -179,6 +188,8 @@ class Record(BaseModel):
             raise ValueError("a scored record names probability, threshold, policy and model")
         if not is_scored and any(part is not None for part in (*evidence[:3], self.findings)):
             raise ValueError("a record without a score carries no probability, threshold, policy or findings")
+        if not is_scored and self.links.heatmap is not None:
+            raise ValueError("a record without a score has no heat map")
         if (self.outcome is not None) != (self.state is JobState.DONE):
             raise ValueError("a record has an outcome exactly when it is done")
         return self

@@ -1,19 +1,20 @@
 """Payloads on disk: the only place where uploaded bytes live, and the journal that survives a lost Redis.
 
 Names are our own hex ids only; the directory is 0700. Five calls, so that another store can stand in for it:
-``begin``, ``keep``, ``read``, ``remove``, ``journal`` (``tidy`` is housekeeping). Everything blocks: the gateway calls
-it through threads, and every method may be called by several at once. Knows no Redis.
+``begin``, ``keep``, ``read``, ``remove``, ``journal`` (``tidy`` is housekeeping), and two for the pictures that a
+worker keeps beside a payload: ``keep_picture``, ``read_picture``. Everything blocks: the gateway calls it through
+threads, and every method may be called by several at once. Knows no Redis.
 
 What a crash can leave behind, and what becomes of it:
 
 * ``tmp/<uuid>``: an upload nobody answered for; removed after an hour.
 * a sidecar without payload: the sidecar is written first and removed last; removed after an hour.
+* a picture without its payload: pictures go first, but a worker may be late; removed after an hour.
 * a payload without a readable sidecar: only damage does that. Reported at every ``journal``, never deleted.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -25,18 +26,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from services.jobs.disk import create, sync_directory, translate_disk_errors, write_all, write_durably
-from services.jobs.errors import RecordCorrupt, SpoolFull, SpoolUnavailable
-from services.jobs.records import Job
+from services.jobs.disk import sync_directory, translate_disk_errors, write_durably, write_whole
+from services.jobs.errors import PictureGone, RecordCorrupt, SpoolFull, SpoolUnavailable
+from services.jobs.records import Job, Picture
 from services.jobs.stored import dump_job, load_job
+from services.jobs.upload import Upload
 
 logger = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 3600.0
 _RECOUNT_SECONDS = 5.0  # a full spool is measured again at most this often, because that reads every folder
-_FREE_SPACE_STEP_BYTES = 8 * 1024**2  # an upload looks at the free space again after so many bytes
 _PAYLOAD_NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
 _SIDECAR_SUFFIX = ".json"
+_PICTURE_SUFFIXES = tuple(f".{picture}" for picture in Picture)
+# Pictures leave this much of the quota to payloads: a film without a picture is read all the same.
+_PICTURES_QUOTA_SHARE = 0.9
 
 
 def payload_name(film_id: str) -> str:
@@ -44,71 +48,10 @@ def payload_name(film_id: str) -> str:
     return f"{film_id}.{uuid.uuid4().hex}"
 
 
-class Upload:
-    """A payload on its way in: written, counted and hashed in one pass, invisible until kept.
-
-    An object from ``Spool.begin``. ``size_bytes`` and ``sha256`` are final after the last write; ``path`` lets
-    ``inspect_header`` read what was written so far.
-    """
-
-    def __init__(self, spool: Spool, path: Path) -> None:
-        self._spool = spool
-        self._digest = hashlib.sha256()
-        self._looked_at_bytes = 0
-        self._is_open = True
-        self.path = path
-        self.size_bytes = 0
-        with translate_disk_errors():
-            self._descriptor = create(path)
-
-    def write(self, chunk: bytes) -> int:
-        """Append ``chunk`` and return the bytes so far.
-
-        Raises
-        ------
-        SpoolFull
-            If quota or disk are used up; nothing of the upload is left.
-        SpoolUnavailable
-            If the disk fails; nothing of the upload is left.
-        """
-        try:
-            self._spool.count(len(chunk))
-            self.size_bytes += len(chunk)
-            if self.size_bytes - self._looked_at_bytes >= _FREE_SPACE_STEP_BYTES:
-                self._looked_at_bytes = self.size_bytes
-                self._spool.check_room()
-            with translate_disk_errors():
-                write_all(self._descriptor, chunk)
-        except (SpoolFull, SpoolUnavailable):
-            self.discard()
-            raise
-        self._digest.update(chunk)
-        return self.size_bytes
-
-    def sha256(self) -> str:
-        """Return the hex digest of what was written."""
-        return self._digest.hexdigest()
-
-    def discard(self) -> None:
-        """Remove the upload; harmless when repeated, and after it was kept."""
-        if self._is_open:
-            self._close()
-            self.path.unlink(missing_ok=True)
-            self._spool.count(-self.size_bytes, is_checked=False)
-
-    def settle(self, destination: Path) -> None:
-        """Make the bytes durable and move them to ``destination``; the spool's part of ``keep``."""
-        os.fsync(self._descriptor)
-        self.path.rename(destination)
-        self._close()
-
-    def _close(self) -> None:
-        self._is_open = False
-        os.close(self._descriptor)
-
-
 class Spool:
     """The directory: ``tmp/<uuid>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
+
+    Pictures lie beside their payload as ``….preview`` and ``….heatmap``, and count as payloads do.
 
     ``used_bytes`` is counted at start, at every ``tidy`` and before the quota refuses anything, and adjusted in
     between. What other processes that share the directory keep and remove is seen only then; the quota is a guard
@@ -169,14 +112,37 @@ class Spool:
             path.stat()
         return path
 
+    def keep_picture(self, job: Job, picture: Picture, content: bytes) -> None:
+        """Put a picture beside its payload, in place of an earlier one; whole for readers, but not synced.
+
+        Raises SpoolFull or SpoolUnavailable, and then nothing of it is left.
+        """
+        self.count(len(content), share=_PICTURES_QUOTA_SHARE)
+        try:
+            self.check_room()
+            with translate_disk_errors():
+                write_whole(self._picture(job.payload, picture), content, draft=self._incoming / uuid.uuid4().hex)
+        except (SpoolFull, SpoolUnavailable):
+            self.count(-len(content), is_checked=False)
+            raise
+
+    def read_picture(self, payload: str, picture: Picture) -> bytes:
+        """Return what ``keep_picture`` wrote; raise PictureGone if it is not there."""
+        with translate_disk_errors():
+            try:
+                return self._picture(payload, picture).read_bytes()
+            except FileNotFoundError as error:
+                raise PictureGone("the picture is not in the spool") from error
+
     def remove(self, job: Job) -> None:
-        """Delete payload and sidecar; idempotent. The sidecar goes last, see the module's docstring."""
+        """Delete pictures, payload and sidecar; idempotent. The sidecar goes last, see the module's docstring."""
         payload = self._path(job.payload)
         with translate_disk_errors():
-            with suppress(FileNotFoundError):
-                size_bytes = payload.stat().st_size
-                payload.unlink()
-                self.count(-size_bytes, is_checked=False)
+            for path in (*(self._picture(job.payload, picture) for picture in Picture), payload):
+                with suppress(FileNotFoundError):
+                    size_bytes = path.stat().st_size
+                    path.unlink()
+                    self.count(-size_bytes, is_checked=False)
             _sidecar(payload).unlink(missing_ok=True)
 
     def journal(self, *, older_than_seconds: float) -> Iterator[Job]:
@@ -213,15 +179,16 @@ class Spool:
         return removed
 
     # -- used by Upload --------------------------------------------------------------------------------------------
-    def count(self, more_bytes: int, *, is_checked: bool = True) -> None:
-        """Add to the used bytes; raise SpoolFull where the quota does not allow it.
+    def count(self, more_bytes: int, *, is_checked: bool = True, share: float = 1.0) -> None:
+        """Add to the used bytes; raise SpoolFull where this share of the quota does not allow it.
 
         Payloads are removed by other processes, so a quota that seems used up is looked at again first.
         """
-        if is_checked and self.used_bytes + more_bytes > self._quota_bytes:
+        quota_bytes = share * self._quota_bytes
+        if is_checked and self.used_bytes + more_bytes > quota_bytes:
             self._recount_if_due()
         with self._lock:
-            if is_checked and self.used_bytes + more_bytes > self._quota_bytes:
+            if is_checked and self.used_bytes + more_bytes > quota_bytes:
                 raise SpoolFull("the spool's quota is used up")
             self.used_bytes += more_bytes
 
@@ -237,6 +204,10 @@ class Spool:
         if not _PAYLOAD_NAME.fullmatch(payload):
             raise ValueError("a payload's name is <id>.<uuid>")
         return self._directory / payload[:2] / payload
+
+    def _picture(self, payload: str, picture: Picture) -> Path:
+        path = self._path(payload)
+        return path.with_name(f"{path.name}.{picture}")
 
     def _make_room_for(self, payload: Path) -> None:
         if not payload.parent.is_dir():
@@ -260,7 +231,7 @@ class Spool:
         yield from self._incoming.iterdir()
         for entry in self._files():
             path = Path(entry.path)
-            if path.suffix == _SIDECAR_SUFFIX and not path.with_suffix("").exists():
+            if path.suffix in (_SIDECAR_SUFFIX, *_PICTURE_SUFFIXES) and not path.with_suffix("").exists():
                 yield path
 
     def _recount_if_due(self) -> None:
@@ -279,11 +250,12 @@ class Spool:
         self._recounted_at = time.monotonic()
 
     def _measure(self) -> int:
-        arriving = 0
-        for path in self._incoming.iterdir():
+        measured = 0
+        kept = (Path(entry.path) for entry in self._files() if not entry.name.endswith(_SIDECAR_SUFFIX))
+        for path in (*self._incoming.iterdir(), *kept):
             with suppress(FileNotFoundError):
-                arriving += path.stat().st_size
-        return arriving + sum(info.st_size for _, info in self._payloads())
+                measured += path.stat().st_size
+        return measured
 
     def _report_unreadable(self, payload: Path, error: Exception | None) -> None:
         logger.error(

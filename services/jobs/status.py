@@ -46,6 +46,9 @@ class WorkerStatus:
     operating_point: str
     threshold: float
     labels: tuple[str, ...]
+    precision: str
+    has_heatmap: bool
+    has_embedding_gate: bool
     operating_points: tuple[dict[str, object], ...]
 
 

@@ -5,6 +5,8 @@ Parsed strictly: what cannot be parsed is ``RecordCorrupt``, never a default, be
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from model.decision import Decision, Outcome
@@ -17,6 +19,7 @@ from services.jobs.records import (
     JobState,
     Links,
     ModelReference,
+    Picture,
     PolicyReference,
     Record,
     Timings,
@@ -41,6 +44,7 @@ class Result(BaseModel):
     model: ModelReference | None
     findings: tuple[FindingRecord, ...] | None
     timings_ms: Timings
+    pictures: tuple[Picture, ...] = ()  # results of 0.1.0 do not have it, and their films have none
 
 
 def dump_job(job: Job) -> str:
@@ -56,8 +60,14 @@ def load_job(text: str | bytes) -> Job:
         raise RecordCorrupt("a stored job cannot be read") from error
 
 
-def result_of(decision: Decision, *, scored_by: ModelReference | None, timings: Timings) -> Result:
-    """Return what is stored of a decision.
+def result_of(
+    decision: Decision,
+    *,
+    scored_by: ModelReference | None,
+    timings: Timings,
+    pictures: Collection[Picture] = (),
+) -> Result:
+    """Return what is stored of a decision; ``pictures`` are those that were kept.
 
     Raises
     ------
@@ -76,6 +86,7 @@ def result_of(decision: Decision, *, scored_by: ModelReference | None, timings: 
         model=scored_by,
         findings=tuple(FindingRecord(label=f.label, probability=f.probability) for f in decision.findings) or None,
         timings_ms=timings,
+        pictures=tuple(sorted(pictures)),
     )
 
 
@@ -137,7 +148,17 @@ def _assemble(
         ),
         attempts=attempts,
         overdue=overdue,
-        links=Links(self=f"/v1/instances/{job.id}", study=f"/v1/studies/{job.study_uid}?site={job.site}"),
+        links=_links(job, result.pictures if result else ()),
+    )
+
+
+def _links(job: Job, pictures: Collection[Picture]) -> Links:
+    film = f"/v1/instances/{job.id}"
+    return Links(
+        self=film,
+        study=f"/v1/studies/{job.study_uid}?site={job.site}",
+        preview=f"{film}/{Picture.PREVIEW}.png" if Picture.PREVIEW in pictures else None,
+        heatmap=f"{film}/{Picture.HEATMAP}.png" if Picture.HEATMAP in pictures else None,
     )
 
 

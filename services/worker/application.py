@@ -89,7 +89,11 @@ async def serve(
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     readiness = Readiness()
     watchdog = Watchdog(seconds=settings.batch_deadline_seconds)
-    spool = Spool(spool_settings.directory, quota_bytes=spool_settings.quota_bytes)
+    spool = Spool(
+        spool_settings.directory,
+        quota_bytes=spool_settings.quota_bytes,
+        minimum_free_ratio=spool_settings.minimum_free_ratio,
+    )
     async with AsyncExitStack() as stack:
         probes = stack.enter_context(closing(_probes(readiness, settings)))
         decoding = await stack.enter_async_context(_decoding(settings))
@@ -189,6 +193,9 @@ def _status(name: str, served: ServedBundle, *, threads: int) -> WorkerStatus:
         operating_point=served.serving.operating_point.name,
         threshold=served.serving.operating_point.threshold,
         labels=manifest.labels,
+        precision=manifest.precision,
+        has_heatmap=manifest.explanation is not None,
+        has_embedding_gate=manifest.gate is not None,
         operating_points=tuple(point.model_dump(mode="json") for point in manifest.operating_points),
     )
 

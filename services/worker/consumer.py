@@ -186,7 +186,9 @@ class Consumer:
         )
         is_ours = await self._until_answered(
             taken,
-            lambda: self._queue.finish(taken, assessment.decision, model=assessment.model, timings=timings),
+            lambda: self._queue.finish(
+                taken, assessment.decision, model=assessment.model, timings=timings, pictures=assessment.pictures
+            ),
         )
         if is_ours:
             self._report(taken, assessment, timings)

@@ -1,7 +1,8 @@
 """The process that opens films: ``python -m services.worker.decoding_child LIMITS``, started by ``decoding_pool``.
 
-Owns the walk from payload bytes to tensor and the limits it happens under. Must not know Redis, jobs or credentials:
-its environment holds none. Whatever a film does to it ends this process and that film's assessment, nothing else.
+Owns the walk from payload bytes to tensor and preview, and the limits it happens under. Must not know Redis, jobs or
+credentials: its environment holds none. Whatever a film does to it ends this process and that film's assessment,
+nothing else.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import cv2
 
 from model.decoding.decode import decode
 from model.decoding.header import with_claims
 from model.decoding.inspect import inspect_header
 from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.gate import gate_header, gate_image
-from model.image import Tensor
+from model.image import GrayImage, Tensor
 from model.preprocessing import preprocess
+from model.preview import Preview, preview
 from services.worker.decoding_messages import (
     OPENED,
     READY,
@@ -47,18 +52,23 @@ class PayloadUnreadable(Exception):
     """The spool did not give the payload; the film is not to blame."""
 
 
-def tensor_of(request: DecodingRequest) -> Tensor:
-    """Walk one film from its payload to its tensor.
+@dataclass(frozen=True, kw_only=True)
+class OpenedFilm:
+    """A decoded film: its tensor ``(1, s, s)`` uint8, or why it may not be judged; and its preview, if one was made."""
 
-    Returns
-    -------
-    Tensor
-        ``(1, s, s)`` uint8.
+    tensor: Tensor | None = None
+    refusal: UnsuitableImage | None = None
+    preview: Preview | None = None
+
+
+def open_film(request: DecodingRequest) -> OpenedFilm:
+    """Walk one film from its payload to its tensor, or to its refusal by the gate.
 
     Raises
     ------
     ImageError
-        With the reason why the film cannot be judged; ``payload_digest`` where the bytes are not those accepted.
+        With the reason why the film cannot be shown or judged; ``payload_digest`` where the bytes are not those
+        accepted.
     PayloadUnreadable
         If the payload cannot be read.
     """
@@ -67,8 +77,20 @@ def tensor_of(request: DecodingRequest) -> Tensor:
     header = with_claims(inspect_header(payload), view=claims.view, age_years=claims.age_years, sex=claims.sex)
     gate_header(header, request.gate)
     image = decode(payload, header)
-    gate_image(image, header)
-    return preprocess(image, request.preprocessing)
+    try:
+        gate_image(image, header)
+    except UnsuitableImage as refusal:
+        # Somebody has to look at it now, and can: these are its own pixels.
+        return OpenedFilm(refusal=refusal, preview=_preview(image))
+    return OpenedFilm(tensor=preprocess(image, request.preprocessing), preview=_preview(image))
+
+
+def _preview(image: GrayImage) -> Preview | None:
+    """Return the preview, or nothing where it cannot be made: a film is judged without one."""
+    try:
+        return preview(image)
+    except (MemoryError, cv2.error):
+        return None
 
 
 def _read_verified(request: DecodingRequest) -> bytes:
@@ -84,25 +106,36 @@ def _read_verified(request: DecodingRequest) -> bytes:
 
 
 def answer(content: bytes) -> tuple[DecodingReply, bytes]:
-    """Return the reply to a request frame, and the tensor's bytes where there is one."""
+    """Return the reply to a request frame, and the bytes of tensor and preview where there are any."""
     started = time.perf_counter()
     request = DecodingRequest.model_validate_json(content)
-    tensor, is_lateral = b"", False
+    film = OpenedFilm()
+    status, reason, error = ReplyStatus.NOT_ASSESSED, None, None
+    is_lateral = False
     try:
-        tensor = tensor_of(request).tobytes()
-        status, reason, error = ReplyStatus.TENSOR, None, None
+        film = open_film(request)
+        if film.refusal is not None:
+            reason, error = film.refusal.reason, type(film.refusal).__name__
+        else:
+            status = ReplyStatus.TENSOR
     except ImageError as refused:
-        status, reason, error = ReplyStatus.NOT_ASSESSED, refused.reason, type(refused).__name__
+        reason, error = refused.reason, type(refused).__name__
         is_lateral = isinstance(refused, LateralView)
     except PayloadUnreadable as failed:
-        status, reason, error = ReplyStatus.UNREADABLE, None, type(failed.__cause__).__name__
+        status, error = ReplyStatus.UNREADABLE, type(failed.__cause__).__name__
     except MemoryError as exhausted:
-        status, reason, error = ReplyStatus.NOT_ASSESSED, Reason.DECODE_MEMORY, type(exhausted).__name__
+        reason, error = Reason.DECODE_MEMORY, type(exhausted).__name__
     except Exception as unforeseen:  # noqa: BLE001 - the outermost guard: no film may be lost to a parser's surprise
-        status, reason, error = ReplyStatus.NOT_ASSESSED, Reason.DECODE_ERROR, type(unforeseen).__name__
-    decode_ms = (time.perf_counter() - started) * 1000
-    reply = DecodingReply(status=status, reason=reason, is_lateral=is_lateral, error=error, decode_ms=decode_ms)
-    return reply, tensor
+        reason, error = Reason.DECODE_ERROR, type(unforeseen).__name__
+    reply = DecodingReply(
+        status=status,
+        reason=reason,
+        is_lateral=is_lateral,
+        error=error,
+        decode_ms=(time.perf_counter() - started) * 1000,
+        preview_shape=None if film.preview is None else (film.preview.shape[0], film.preview.shape[1]),
+    )
+    return reply, b"".join(array.tobytes() for array in (film.tensor, film.preview) if array is not None)
 
 
 def _confine(limits: DecodingLimits) -> None:
@@ -144,8 +177,9 @@ def run_child(answer: Callable[[bytes], tuple[DecodingReply, bytes]]) -> None:
         _allow_processor_time(limits.seconds)
         replies.write(OPENED)
         replies.flush()
-        reply, tensor = answer(content)
-        replies.write(frame(reply) + tensor)
+        reply, arrays = answer(content)
+        replies.write(frame(reply))
+        replies.write(arrays)
         replies.flush()
 
 

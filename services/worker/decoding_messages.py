@@ -1,8 +1,9 @@
 """What the worker and its decoding children say to each other over two pipes.
 
 A frame is a length (4 bytes, big endian) and that many bytes. The worker sends one request frame a film. The child
-answers ``READY`` once, when it may be used; then for each film ``OPENED``, a reply frame and, where a tensor was made,
-its ``size * size`` bytes. ``OPENED`` separates a child that died idle from one that died of the film.
+answers ``READY`` once, when it may be used; then for each film ``OPENED``, a reply frame, the ``size * size`` bytes of
+the tensor where one was made, and the ``rows * columns`` bytes of the preview where the reply states its shape.
+``OPENED`` separates a child that died idle from one that died of the film.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import struct
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Annotated, BinaryIO, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from model.errors import Reason
 from model.gate import GateSpec
 from model.preprocessing import PreprocessingSpec
+from model.preview import PREVIEW_SIDE
 from services.jobs.records import Claims
 
 READY: Final = b"R"
@@ -24,6 +26,8 @@ OPENED: Final = b"O"
 LENGTH: Final = struct.Struct(">I")
 # Requests and replies are a few hundred bytes; a longer one is a child gone mad.
 MAX_FRAME_BYTES: Final = 16 * 1024
+
+_PreviewSide: TypeAlias = Annotated[int, Field(ge=1, le=PREVIEW_SIDE)]
 
 
 class DecodingLimits(BaseModel):
@@ -67,7 +71,8 @@ class ReplyStatus(StrEnum):
 class DecodingReply(BaseModel):
     """What became of a film. ``error`` is the class of what went wrong, for the log; never its text.
 
-    ``is_lateral``: the reason is ``view``, and the film is certainly a lateral.
+    ``is_lateral``: the reason is ``view``, and the film is certainly a lateral. ``preview_shape``: rows and columns of
+    the preview, where there is one; also of a film that was decoded but may not be judged.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +82,7 @@ class DecodingReply(BaseModel):
     is_lateral: bool = False
     error: str | None = None
     decode_ms: float = 0.0
+    preview_shape: tuple[_PreviewSide, _PreviewSide] | None = None
 
 
 def frame(message: BaseModel) -> bytes:

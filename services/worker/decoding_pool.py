@@ -14,11 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from model.errors import ImageError, LateralView, Reason
+from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.image import Tensor
+from model.preview import Preview
 from services.jobs.errors import SpoolUnavailable
 from services.worker.decoding_messages import DecodingLimits, DecodingReply, DecodingRequest, ReplyStatus
-from services.worker.decoding_process import CHILD_COMMAND, ChildLost, DecodingProcess
+from services.worker.decoding_process import CHILD_COMMAND, Answer, ChildLost, DecodingProcess
 from services.worker.errors import DecodingUnavailable
 
 logger = logging.getLogger(__name__)
@@ -30,10 +31,22 @@ _RESTART_PAUSE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedFilm:
-    """A film ready to be scored: ``tensor`` is ``(1, s, s)`` uint8, ``decode_ms`` what it took in the child."""
+    """A film ready to be scored: ``tensor`` is ``(1, s, s)`` uint8, ``decode_ms`` what it took in the child.
+
+    ``preview`` is ``None`` where none could be made.
+    """
 
     tensor: Tensor
     decode_ms: float
+    preview: Preview | None = None
+
+
+class RefusedFilm(UnsuitableImage):
+    """A film that was decoded, but may not be judged; ``preview`` shows it to whoever has to read it now."""
+
+    def __init__(self, reason: Reason, detail: str, *, preview: Preview) -> None:
+        super().__init__(reason, detail)
+        self.preview = preview
 
 
 class DecodingPool:
@@ -73,7 +86,8 @@ class DecodingPool:
         ------
         ImageError
             With the reason the film ends with; ``decode_crash``, ``decode_timeout`` and ``decode_memory`` where the
-            child did not survive it; ``LateralView`` where it is one. Only this film is affected.
+            child did not survive it; ``LateralView`` where it is one; ``RefusedFilm`` where there is a preview of it.
+            Only this film is affected.
         SpoolUnavailable
             If the payload could not be read; retryable.
         """
@@ -81,7 +95,7 @@ class DecodingPool:
             child = await self._idle.get()
             try:
                 async with asyncio.timeout(_WALL_FACTOR * self._limits.seconds):
-                    reply, content = await child.exchange(request)
+                    answer = await child.exchange(request)
             except ChildLost as loss:
                 self._replace(child)
                 if loss.reason is None:
@@ -93,8 +107,8 @@ class DecodingPool:
             except asyncio.CancelledError:
                 self._replace(child)  # it is still busy with a film that nobody waits for
                 raise
-            self._take_back(child, reply)
-            return _film_of(reply, content, request)
+            self._take_back(child, answer.reply)
+            return _film_of(answer, request)
 
     async def close(self) -> None:
         """Kill every child."""
@@ -136,12 +150,16 @@ class DecodingPool:
         self._idle.put_nowait(child)
 
 
-def _film_of(reply: DecodingReply, content: bytes, request: DecodingRequest) -> DecodedFilm:
+def _film_of(answer: Answer, request: DecodingRequest) -> DecodedFilm:
+    reply = answer.reply
+    preview = np.frombuffer(answer.preview, np.uint8).reshape(reply.preview_shape) if reply.preview_shape else None
     if reply.status is ReplyStatus.UNREADABLE:
         raise SpoolUnavailable(f"the payload cannot be read ({reply.error})")
     if reply.status is ReplyStatus.NOT_ASSESSED:
+        reason, detail = reply.reason or Reason.DECODE_ERROR, f"the decoding child answered {reply.error}"
         if reply.is_lateral:
-            raise LateralView(Reason.VIEW, "a lateral film")
-        raise ImageError(reply.reason or Reason.DECODE_ERROR, f"the decoding child answered {reply.error}")
+            raise LateralView(Reason.VIEW, detail)
+        raise ImageError(reason, detail) if preview is None else RefusedFilm(reason, detail, preview=preview)
     side = request.preprocessing.size
-    return DecodedFilm(tensor=np.frombuffer(content, np.uint8).reshape(1, side, side), decode_ms=reply.decode_ms)
+    tensor = np.frombuffer(answer.tensor, np.uint8).reshape(1, side, side)
+    return DecodedFilm(tensor=tensor, decode_ms=reply.decode_ms, preview=preview)

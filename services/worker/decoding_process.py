@@ -12,6 +12,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
@@ -39,6 +40,8 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPEN
 _START_SECONDS: Final = 60.0
 # A killed child that is still there after this long hangs in the kernel, in a read of the spool perhaps.
 _EXIT_SECONDS: Final = 5.0
+# A reply is read at one go: with asyncio's 64 KiB a preview of half a megabyte would stop and start the pipe often.
+_PIPE_BUFFER_BYTES: Final = 1024**2
 
 
 class ChildLost(Exception):
@@ -47,6 +50,15 @@ class ChildLost(Exception):
     def __init__(self, reason: Reason | None) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A reply, and the bytes of the tensor and of the preview; empty where there is none."""
+
+    reply: DecodingReply
+    tensor: bytes
+    preview: bytes
 
 
 class DecodingProcess:
@@ -70,6 +82,7 @@ class DecodingProcess:
                 limits.model_dump_json(),
                 stdin=PIPE,
                 stdout=PIPE,
+                limit=_PIPE_BUFFER_BYTES,
                 stderr=None if sys.stderr is not None else DEVNULL,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is the worker's to handle
@@ -88,8 +101,8 @@ class DecodingProcess:
             raise
         return child
 
-    async def exchange(self, request: DecodingRequest) -> tuple[DecodingReply, bytes]:
-        """Send one film and return the reply with the tensor's bytes, empty where there is none.
+    async def exchange(self, request: DecodingRequest) -> Answer:
+        """Send one film and return what the child answers.
 
         Raises
         ------
@@ -107,9 +120,10 @@ class DecodingProcess:
             if length > MAX_FRAME_BYTES:
                 raise ChildLost(Reason.DECODE_CRASH)
             reply = DecodingReply.model_validate_json(await self._replies.readexactly(length))
-            is_tensor = reply.status is ReplyStatus.TENSOR
-            side = request.preprocessing.size
-            return reply, await self._replies.readexactly(side * side) if is_tensor else b""
+            side = request.preprocessing.size if reply.status is ReplyStatus.TENSOR else 0
+            tensor = await self._replies.readexactly(side * side)
+            rows, columns = reply.preview_shape or (0, 0)
+            return Answer(reply=reply, tensor=tensor, preview=await self._replies.readexactly(rows * columns))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise ChildLost(await self._reason_of_death() if is_opened else None) from error
         except ValidationError as error:

@@ -33,6 +33,11 @@ END_TO_END_DURATION = Histogram(
 )
 BATCH_SIZE = Histogram("cxr_batch_size", "Films per inference.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 RETRIES = Counter("cxr_retries_total", "Transient failures after which a film waits for another attempt.", ["code"])
+PICTURES_LOST = Counter(
+    "cxr_pictures_lost_total",
+    "Previews and heat maps that could not be kept; their films lost nothing else.",
+    ["picture", "code"],
+)
 HEARTBEAT = Gauge("cxr_worker_heartbeat_timestamp_seconds", "When this worker last kept its films alive.")
 IN_FLIGHT = Gauge("cxr_worker_in_flight_films", "Films this worker holds.")
 READY = Gauge("cxr_worker_ready", "1 while the worker may be counted on, else 0.")

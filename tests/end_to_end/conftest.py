@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.bundles import write_tiny_bundle
+from tests.support.bundles import write_explaining_bundle
 from tests.support.stack import StackProcess
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    return write_explaining_bundle(tmp_path_factory.mktemp("bundles") / "explaining")
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,10 @@ from model.preprocessing import PreprocessingSpec
 from services.jobs.errors import SpoolUnavailable
 from services.jobs.records import Claims
 from services.worker.decoding_messages import DecodingLimits, DecodingRequest
-from services.worker.decoding_pool import DecodingPool
+from services.worker.decoding_pool import DecodingPool, RefusedFilm
 from services.worker.decoding_process import CHILD_COMMAND
 from services.worker.errors import DecodingUnavailable
+from tests.support.films import phantom_pixels, png_film
 
 SIZE = 32
 OBEDIENT = (sys.executable, "-m", "tests.support.obedient_child")
@@ -92,6 +93,44 @@ async def test_a_film_becomes_a_tensor(start_pool: PoolMaker, request_for: Reque
     assert film.tensor.shape == (1, SIZE, SIZE)
     assert film.tensor.dtype == np.uint8
     assert (film.tensor == 7).all()
+
+
+async def test_a_preview_comes_with_the_tensor(start_pool: PoolMaker, request_for: RequestFor) -> None:
+    pool = await start_pool()
+    film = await pool.decode(request_for(b"show 768 700"))
+    assert film.tensor.shape == (1, SIZE, SIZE)
+    assert film.preview is not None
+    assert film.preview.shape == (768, 700)
+    assert (film.preview == 9).all()
+    assert (await pool.decode(request_for(b"gray 7"))).preview is None, "and leaves nothing in the pipe"
+
+
+@pytest.mark.parametrize("payload", [b"show 769 1", b"show 0 7", b"show-less"])
+async def test_a_preview_that_is_not_as_announced_ends_its_film_only(
+    start_pool: PoolMaker, request_for: RequestFor, payload: bytes
+) -> None:
+    pool = await start_pool()
+    assert await reason_of(pool, request_for(payload)) is Reason.DECODE_CRASH
+    assert (await pool.decode(request_for(b"gray 7"))).tensor.max() == 7
+
+
+async def test_the_real_child_shows_what_it_decoded(start_pool: PoolMaker, request_for: RequestFor) -> None:
+    pool = await start_pool(command=CHILD_COMMAND)
+    pixels = phantom_pixels(1, rows=100, columns=80, bits=8)
+    film = await pool.decode(request_for(png_film(pixels)))
+    assert film.preview is not None
+    assert (film.preview == pixels).all()
+
+
+async def test_a_film_that_was_decoded_but_may_not_be_judged_is_shown(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool(command=CHILD_COMMAND)
+    with pytest.raises(RefusedFilm) as refused:
+        await pool.decode(request_for(png_film(np.full((100, 80), 7, np.uint8))))
+    assert refused.value.reason is Reason.BLANK
+    assert refused.value.preview.shape == (100, 80)
+    assert await reason_of(pool, request_for(png_film(seed=1)[:500])) is Reason.DECODE_ERROR
 
 
 @pytest.mark.parametrize(

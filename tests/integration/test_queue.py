@@ -223,6 +223,9 @@ async def announce(queue: JobQueue) -> WorkerStatus:
         operating_point="screening",
         threshold=0.4,
         labels=("unhealthy",),
+        precision="int8",
+        has_heatmap=True,
+        has_embedding_gate=False,
         operating_points=({"name": "screening", "threshold": 0.4},),
     )
     await queue.announce(status)

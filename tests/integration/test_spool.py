@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from services.jobs.errors import SpoolFull, SpoolUnavailable
-from services.jobs.records import Job
+from services.jobs.errors import PictureGone, SpoolFull, SpoolUnavailable
+from services.jobs.records import Job, Picture
 from services.jobs.spool import ABANDONED_SECONDS, Spool
 from tests.support.jobs import make_job
 
@@ -105,6 +105,78 @@ def test_nobody_else_can_look_into_the_spool(spool: Spool, directory: Path) -> N
 def test_names_that_are_not_ours_are_refused(spool: Spool, name: str) -> None:
     with pytest.raises(ValueError, match="payload's name"):
         spool.read(replace(make_job(), payload=name))
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+def test_pictures_lie_beside_their_payload_and_are_no_payloads(spool: Spool, directory: Path) -> None:
+    job = keep(spool, b"film")
+    spool.keep_picture(job, Picture.PREVIEW, b"pixels")
+    spool.keep_picture(job, Picture.HEATMAP, b"heat")
+    assert spool.read_picture(job.payload, Picture.PREVIEW) == b"pixels"
+    assert spool.read_picture(job.payload, Picture.HEATMAP) == b"heat"
+    assert list(spool.journal(older_than_seconds=-1)) == [job]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files(directory)} == {0o600}
+
+
+def test_a_picture_takes_the_place_of_an_earlier_one_whole(spool: Spool, directory: Path) -> None:
+    job = keep(spool)
+    for content in (b"of the worker that was killed", b"of the next"):
+        spool.keep_picture(job, Picture.PREVIEW, content)
+    assert spool.read_picture(job.payload, Picture.PREVIEW) == b"of the next"
+    assert list((directory / "tmp").iterdir()) == []
+
+
+def test_a_picture_that_was_not_kept_is_gone(spool: Spool) -> None:
+    job = keep(spool)
+    spool.keep_picture(job, Picture.PREVIEW, b"pixels")
+    with pytest.raises(PictureGone):
+        spool.read_picture(job.payload, Picture.HEATMAP)
+
+
+def test_pictures_go_with_their_payload(spool: Spool, directory: Path) -> None:
+    job = keep(spool)
+    spool.keep_picture(job, Picture.PREVIEW, b"pixels")
+    spool.remove(job)
+    assert files(directory) == []
+    assert spool.used_bytes == 0
+
+
+def test_pictures_count_as_payloads_do_also_for_other_processes(spool: Spool, directory: Path) -> None:
+    job = keep(spool, b"film")
+    spool.keep_picture(job, Picture.PREVIEW, b"pixels")
+    assert spool.used_bytes == 10
+    assert Spool(directory, quota_bytes=100, minimum_free_ratio=0.0).used_bytes == 10
+
+
+def test_pictures_leave_the_last_tenth_of_the_quota_to_payloads(directory: Path) -> None:
+    spool = Spool(directory, quota_bytes=100, minimum_free_ratio=0.0)
+    job = keep(spool, b"x" * 60)
+    with pytest.raises(SpoolFull):
+        spool.keep_picture(job, Picture.PREVIEW, b"x" * 31)
+    spool.keep_picture(job, Picture.PREVIEW, b"x" * 30)
+    keep(spool, b"y" * 10)
+    assert spool.used_bytes == 100
+
+
+def test_a_picture_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path) -> None:
+    job = keep(spool)
+    before = files(directory)
+    with largest_file(4), pytest.raises(SpoolUnavailable):
+        spool.keep_picture(job, Picture.PREVIEW, b"pixels")
+    assert files(directory) == before
+    assert spool.used_bytes == 4
+
+
+def test_a_picture_that_came_after_its_payload_had_gone_is_tidied(spool: Spool, directory: Path) -> None:
+    job, open_job = keep(spool), keep(spool, b"open")
+    spool.remove(job)
+    for late in (job, open_job):
+        spool.keep_picture(late, Picture.HEATMAP, b"heat")
+    for path in files(directory):
+        make_older(path, ABANDONED_SECONDS + 1)
+    assert spool.tidy() == 1
+    assert spool.read_picture(open_job.payload, Picture.HEATMAP) == b"heat"
+    assert spool.used_bytes == 8
 
 
 # -- room --------------------------------------------------------------------------------------------------------------

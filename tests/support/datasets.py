@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.phantom import chest_phantom
 from tests.support.films import png_film
+from training.recipe import DataRecipe
 
 # The header of the 2020 revision, which is the one that most downloads hold.
 COLUMNS = (
@@ -23,6 +26,11 @@ COLUMNS = (
     "OriginalImage[Width,Height]",
     "OriginalImagePixelSpacing[x,y]",
 )
+
+
+def data_recipe(**values: Any) -> DataRecipe:
+    """Return the section ``data`` of a recipe, shares included, with ``values`` in it."""
+    return DataRecipe.model_validate({"train": 0.5, "select": 0.15, "calibrate": 0.15, "test": 0.2, **values})
 
 
 def row(image: str, findings: str, patient: int, *, view: str = "PA", age: str = "58", sex: str = "F") -> list[str]:
@@ -59,6 +67,31 @@ def write_collection(
             rows.append(row(name, "Mass|Nodule" if is_unhealthy else "No Finding", patient, view=_view(patient)))
     write_table(directory / "Data_Entry_2017_v2020.csv", rows)
     return directory
+
+
+def phantom_frames(count: int, *, pixels: int = 28, first: int = 0) -> NDArray[np.uint8]:
+    """Return drawn films ``(count, pixels, pixels)``; odd ones carry a shadow."""
+    drawn = [
+        chest_phantom(number, rows=pixels, columns=pixels, opacity=float(number % 2))
+        for number in range(first, first + count)
+    ]
+    return np.rint(np.stack(drawn) * 255).astype(np.uint8)
+
+
+def write_archive(
+    path: Path, labels: dict[str, NDArray[Any]], *, pixels: int = 28, **replaced: NDArray[Any] | None
+) -> Path:
+    """Write a MedMNIST archive with the labels of ``train``, ``val`` and ``test``; ``replaced`` arrays win or go."""
+    arrays: dict[str, NDArray[Any] | None] = {}
+    first = 0
+    for part, values in labels.items():
+        arrays[f"{part}_images"] = phantom_frames(len(values), pixels=pixels, first=first)
+        arrays[f"{part}_labels"] = values
+        first += len(values)
+    arrays |= replaced
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **{name: values for name, values in arrays.items() if values is not None})
+    return path
 
 
 def _view(patient: int) -> str:

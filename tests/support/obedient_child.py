@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 from model.errors import Reason
@@ -41,6 +42,14 @@ def obey(content: bytes) -> tuple[DecodingReply, bytes]:
         os.write(2, b"noise of a codec\n")
     elif order == "babble":
         os.write(3, b"\xff" * 64)
+    elif order == "show":
+        rows, columns = (int(side) for side in value.split())
+        reply, tensor = _gray(request, 0)
+        return reply.model_copy(update={"preview_shape": (rows, columns)}), tensor + bytes([9]) * rows * columns
+    elif order == "show-less":
+        reply, tensor = _gray(request, 0)
+        threading.Timer(0.2, os._exit, (0,)).start()
+        return reply.model_copy(update={"preview_shape": (100, 100)}), tensor + bytes(50)
     elif order == "tell-pid":
         return _gray(request, 0, error=str(os.getpid()))
     return _gray(request, int(value or 0))

@@ -32,6 +32,8 @@ SERVING = Serving(
     operating_point=OperatingPoint(name="f3", threshold=0.4, evidence="none", positives=0, negatives=0),
     preprocessing=PreprocessingSpec(size=64),
     gate=GateSpec(),
+    temperature=1.0,
+    embedding_gate=None,
 )
 RETRY_SECONDS = (0.05, 0.05)
 

@@ -6,39 +6,36 @@ re-encoded ``.jpg`` copies all work. Source of the collection: Wang et al., CVPR
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
 from training.datasets.sample import Sample
+from training.datasets.tables import note_missing, open_table, read_age, read_rows, read_sex, read_view
 from training.errors import DatasetError
+from training.recipe import DataRecipe
 
 TABLE_NAMES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
 TEST_LIST_NAMES = ("test_list.txt", "test_list_NIH.txt", "nih_test_list.txt")
 NOTES_NAME = "notes.csv"
 NO_FINDING = "No Finding"
-FINDINGS = frozenset(
-    {
-        "Atelectasis",
-        "Cardiomegaly",
-        "Consolidation",
-        "Edema",
-        "Effusion",
-        "Emphysema",
-        "Fibrosis",
-        "Hernia",
-        "Infiltration",
-        "Mass",
-        "Nodule",
-        "Pleural_Thickening",
-        "Pneumonia",
-        "Pneumothorax",
-    }
+# In the order of MedMNIST's ChestMNIST, which is that of the paper.
+FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
 )
 
 # The table was published with several headers: 2017, its 2020 revision, and Kaggle's sample of 5 %.
@@ -51,20 +48,9 @@ _SPELLINGS = {
     "view": ("View Position",),
 }
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-# Four patients of the 2017 table are between 148 and 414 years old; nobody has lived beyond 122.
-_OLDEST_YEARS = 122
 
 
-@dataclass(frozen=True, kw_only=True)
-class Collection:
-    """Samples in table order, their paths relative to the directory read, and a fingerprint of all that was read."""
-
-    samples: tuple[Sample, ...]
-    fingerprint: str
-    rows_without_film: int
-
-
-def read_nih(directory: Path, *, missing_images: Literal["error", "skip"]) -> Collection:
+def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
     """Read the table and find every film.
 
     ``notes.csv``, where present, names films that a second reading contradicts (``rsna_says_normal`` = 1) and the
@@ -73,35 +59,36 @@ def read_nih(directory: Path, *, missing_images: Literal["error", "skip"]) -> Co
     Raises
     ------
     DatasetError
-        If the table, a column or films are missing, a label or note is none that the collection knows, a patient is
-        not named, or an image is listed or stored twice.
+        If the table or a column is missing, a row or note cannot be understood, or no film is there at all.
     """
     table = _first_existing(directory, TABLE_NAMES)
     if table is None:
         raise DatasetError(f"{directory} has no table: expected {' or '.join(TABLE_NAMES)}")
-    films = _index_films(directory)
-    notes = _read_notes(directory / NOTES_NAME)
-    test_list = _read_test_list(directory)
+    films, notes, test_list = _index_films(directory), _read_notes(directory / NOTES_NAME), _read_test_list(directory)
+    faults, remarks = Notices(), Notices()
     samples: list[Sample] = []
     missing: list[str] = []
-    for row in _read_table(table):
+    for line, row in _read_table(table):
         film = films.get(Path(row["image"]).stem)
+        place = f"{table} line {line}"
+        is_sound = _is_understood(row, place, faults)
         if film is None:
             missing.append(row["image"])
             continue
-        note = notes.get(row["image"], {})
-        official = note.get("official_split") or None
-        if test_list:
-            official = "test" if row["image"] in test_list else "train_val"
-        samples.append(_sample(row, film, is_disputed=note.get("rsna_says_normal") == "1", official_part=official))
-    if missing and (missing_images == "error" or not samples):
-        raise DatasetError(
-            f"{table} lists {len(missing)} films that are nowhere under {directory} (first: {', '.join(missing[:3])}); "
-            f"finish the download, or set data.missing_images = 'skip'"
-        )
-    _refuse_duplicates(samples, table)
-    fingerprint = _fingerprint(directory, table, samples)
-    return Collection(samples=tuple(samples), fingerprint=fingerprint, rows_without_film=len(missing))
+        if is_sound:
+            official = ("test" if row["image"] in test_list else "train_val") if test_list else None
+            samples.append(
+                _sample(row, film, notes.get(row["image"], {}), official, read_age(row["age"], place, remarks))
+            )
+    note_missing(missing, table, recipe.missing_images, faults, is_empty=not samples)
+    refuse_duplicates(samples, faults, source=table)
+    return Collection(
+        samples=tuple(samples),
+        fingerprint=fingerprint(directory, samples, source=table.read_bytes()),
+        rows_without_film=len(missing),
+        faults=tuple(faults),
+        remarks=tuple(remarks),
+    )
 
 
 def _first_existing(directory: Path, names: tuple[str, ...]) -> Path | None:
@@ -122,51 +109,43 @@ def _index_films(directory: Path) -> dict[str, Path]:
     return films
 
 
-@contextmanager
-def _open_table(path: Path) -> Iterator[csv.DictReader[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield csv.DictReader(file)
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise DatasetError(f"{path} cannot be read as a CSV table in UTF-8: {error}") from error
-
-
-def _read_table(table: Path) -> Iterator[dict[str, str]]:
-    with _open_table(table) as reader:
+def _read_table(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    with open_table(table) as reader:
         header = reader.fieldnames or []
-        columns = {key: next((name for name in names if name in header), "") for key, names in _SPELLINGS.items()}
-        absent = [" or ".join(_SPELLINGS[key]) for key, name in columns.items() if not name]
-        if absent:
-            raise DatasetError(f"{table} lacks the column {', '.join(absent)}")
-        for row in reader:
-            if any(row[name] is None for name in columns.values()):
-                raise DatasetError(f"{table} line {reader.line_num} has too few columns")
-            values = {key: row[name].strip() for key, name in columns.items()}
-            _require_known_values(values, place=f"{table} line {reader.line_num}")
-            yield values
+    columns = {key: next((name for name in names if name in header), "") for key, names in _SPELLINGS.items()}
+    absent = [" or ".join(_SPELLINGS[key]) for key, name in columns.items() if not name]
+    if absent:
+        raise DatasetError(f"{table} lacks the column {', '.join(absent)}; it has: {', '.join(header)}")
+    for line, cells in read_rows(table, columns.values()):
+        yield line, {key: cells[name] for key, name in columns.items()}
 
 
-def _require_known_values(row: dict[str, str], *, place: str) -> None:
+def _is_understood(row: dict[str, str], place: str, faults: Notices) -> bool:
     # An empty cell must not become a healthy film, nor a misspelt "No Finding" an unhealthy one.
-    if not row["patient"]:
-        raise DatasetError(f"{place} names no patient")
     labels = row["findings"].split("|")
-    if labels != [NO_FINDING] and not FINDINGS.issuperset(labels):
-        raise DatasetError(f"{place} has the finding labels '{row['findings']}', which are not those of the collection")
+    if not row["patient"]:
+        faults.add("no_patient", "rows that name no patient", place)
+    elif NO_FINDING in labels and labels != [NO_FINDING]:
+        faults.add("label_conflict", f"'{NO_FINDING}' beside a finding", f"{place}: '{row['findings']}'")
+    elif labels != [NO_FINDING] and not set(FINDINGS).issuperset(labels):
+        text = "finding labels that are not those of the collection"
+        faults.add("unknown_label", text, f"{place}: '{row['findings']}'")
+    else:
+        return True
+    return False
 
 
 def _read_notes(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
+    with open_table(path) as reader:
+        columns = ["image_index", "rsna_says_normal"]
+        columns += [name for name in ("official_split",) if name in (reader.fieldnames or [])]
     notes: dict[str, dict[str, str]] = {}
-    with _open_table(path) as reader:
-        absent = [name for name in ("image_index", "rsna_says_normal") if name not in (reader.fieldnames or [])]
-        if absent:
-            raise DatasetError(f"{path} lacks the column {', '.join(absent)}")
-        for row in reader:
-            if row["rsna_says_normal"] not in ("0", "1"):
-                raise DatasetError(f"{path} line {reader.line_num}: rsna_says_normal is neither 0 nor 1")
-            notes[row["image_index"]] = row
+    for line, row in read_rows(path, columns):
+        if row["rsna_says_normal"] not in ("0", "1"):
+            raise DatasetError(f"{path} line {line}: rsna_says_normal is neither 0 nor 1")
+        notes[row["image_index"]] = row
     return notes
 
 
@@ -178,44 +157,17 @@ def _read_test_list(directory: Path) -> frozenset[str]:
         raise DatasetError(f"{path} cannot be read as text in UTF-8: {error}") from error
 
 
-def _sample(row: dict[str, str], film: Path, *, is_disputed: bool, official_part: str | None) -> Sample:
-    findings = tuple(label for label in row["findings"].split("|") if label != NO_FINDING)
+def _sample(
+    row: dict[str, str], film: Path, note: dict[str, str], official_part: str | None, age_years: int | None
+) -> Sample:
     return Sample(
         id=row["image"],
         path=film,
         patient=row["patient"],
-        findings=findings,
-        view=row["view"].upper() if row["view"].upper() in {"PA", "AP"} else None,
-        age_years=_age_years(row["age"]),
-        sex=row["sex"].upper() if row["sex"].upper() in {"M", "F"} else None,
-        is_disputed=is_disputed,
-        official_part=official_part,
+        findings=tuple(label for label in row["findings"].split("|") if label != NO_FINDING),
+        view=read_view(row["view"]),
+        age_years=age_years,
+        sex=read_sex(row["sex"]),
+        is_disputed=note.get("rsna_says_normal") == "1",
+        official_part=official_part or note.get("official_split") or None,
     )
-
-
-def _age_years(text: str) -> int | None:
-    digits = text.upper().removesuffix("Y")
-    if not digits.isdigit():
-        return None
-    return int(digits) if int(digits) <= _OLDEST_YEARS else None
-
-
-def _refuse_duplicates(samples: list[Sample], table: Path) -> None:
-    seen: set[str] = set()
-    for sample in samples:
-        if sample.id in seen:
-            raise DatasetError(f"{table} lists {sample.id} twice")
-        seen.add(sample.id)
-
-
-def _fingerprint(directory: Path, table: Path, samples: list[Sample]) -> str:
-    # Sizes stand for contents: hashing 45 GB of films at every start would cost more than it could find. What notes and
-    # test list say of each film is told apart too; a split or a training set of yesterday's notes is not today's.
-    digest = hashlib.sha256(table.read_bytes())
-    for sample in samples:
-        try:
-            size_bytes = (directory / sample.path).stat().st_size
-        except OSError as error:
-            raise DatasetError(f"cannot find the film {directory / sample.path} ({error.strerror})") from error
-        digest.update(f"{sample.id} {size_bytes} {sample.is_disputed} {sample.official_part}\n".encode())
-    return digest.hexdigest()

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-_COLUMNS = ("id", "path", "patient", "findings", "view", "age_years", "sex", "is_disputed", "official_part", "part")
+_COLUMNS = (
+    "id",
+    "path",
+    "patient",
+    "findings",
+    "view",
+    "age_years",
+    "sex",
+    "is_disputed",
+    "official_part",
+    "frame",
+    "part",
+)
 
 
 class Part(StrEnum):
@@ -39,7 +51,9 @@ class Sample:
     is_disputed
         A second reading of this film contradicts the label; such films neither train nor certify.
     official_part
-        ``test`` or ``train_val`` where the collection publishes a list, else ``None``.
+        ``train``, ``select``, ``train_val`` or ``test`` where the collection publishes a list, else ``None``.
+    frame
+        Row of this film in the array at ``path`` (MedMNIST), ``None`` where ``path`` is the film's own file.
     """
 
     id: str
@@ -51,6 +65,7 @@ class Sample:
     sex: str | None = None
     is_disputed: bool = False
     official_part: str | None = None
+    frame: int | None = None
 
     @property
     def is_unhealthy(self) -> bool:
@@ -75,6 +90,7 @@ def write_samples(path: Path, samples: Iterable[Sample], parts: Mapping[str, Par
                     sample.sex or "",
                     int(sample.is_disputed),
                     sample.official_part or "",
+                    "" if sample.frame is None else sample.frame,
                     parts[sample.id],
                 )
             )
@@ -97,4 +113,5 @@ def _sample(row: dict[str, str]) -> Sample:
         sex=row["sex"] or None,
         is_disputed=row["is_disputed"] == "1",
         official_part=row["official_part"] or None,
+        frame=int(row["frame"]) if row["frame"] else None,
     )

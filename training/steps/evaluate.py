@@ -1,8 +1,7 @@
-"""Eighth step: the test part, scored once, by the ONNX file that ships; every figure with interval and baselines."""
+"""Eighth step: the test part, scored once by every exported graph; figures with intervals, baselines, plots, page."""
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,63 +11,85 @@ import numpy as np
 from training.baselines import HOG_TRAINING_FILMS, hog_features, hog_scores, view_scores
 from training.datasets.sample import Part, read_samples
 from training.films import tensor_batches
-from training.graph import score_graph
-from training.labels import Table, labels_of, patients_of, rows_of, views_of
+from training.graph import graph_outputs, score_graph
+from training.intervals import Bootstrap
+from training.labels import Table, findings_of, labels_of, patients_of, rows_of, views_of
 from training.metrics import Floats
-from training.report import ScoredFilms, compare, describe, describe_whole, summary_table
+from training.page import write_page
+from training.plots import draw_plots
+from training.recipe import certified_name
+from training.report import Judgement, measure, summary_table
+from training.scored_films import ScoredFilms, facts_of, read_scored_films, write_scored_films
+from training.served import FINDINGS, PROBABILITY
 from training.step import StepContext
-
-# Report 002's own operating point: the larger of the two softmax outputs.
-_HALF = "half"
 
 
 def run(context: StepContext, output: Path) -> None:
-    """Write ``test_scores.csv`` and ``report.json``.
+    """Write ``test_scores.csv``, ``report.json``, ``report.html`` and ``plots/``.
 
-    Disputed films are scored too, but counted in a second set of figures only, unless the recipe trains on such films.
+    Disputed films are scored too, but counted in figures of their own only, unless the recipe trains on such films.
     """
-    recipe = context.order.recipe
-    table = read_samples(context.run.samples)
-    rows = rows_of(table, Part.TEST, leave_out_disputed=False)
-    batches = tensor_batches(context.run.tensors, rows)
-    scores = score_graph(context.run.graph.read_bytes(), batches, threads=context.threads)
-    _write_scores(output / context.run.test_scores.name, table, rows, scores)
-    everything = ScoredFilms(
-        labels=labels_of(table)[rows], scores=scores, patients=patients_of(table)[rows], views=views_of(table)[rows]
-    )
-    kept = np.array([not (recipe.data.leave_out_disputed and table[row][0].is_disputed) for row in rows])
-    thresholds = _thresholds(context) | {_HALF: 0.5}
-    replicates, seed = recipe.evaluation.bootstrap, recipe.seed
-    test = describe_whole(everything.where(kept), thresholds, replicates=replicates, seed=seed)
+    recipe, run = context.order.recipe, context.run
+    export, chosen = _read(run.export_facts), _read(run.operating_points)
+    films = _scored(context, export)
+    write_scored_films(output / run.test_scores.name, films)
     report = {
-        "positive_class": "unhealthy: any finding recorded",
-        "scored_by": "the exported ONNX graph on the CPU",
-        "intervals": f"central 95 % of {replicates} bootstrap draws of patients",
-        "test": test,
-        "test_with_disputed_films": describe(everything, thresholds, replicates=replicates, seed=seed),
-        "baselines": _baselines(
-            context, table, everything.where(kept), [row for row, is_kept in zip(rows, kept, strict=True) if is_kept]
+        "bundle": recipe.bundle.model_dump(mode="json"),
+        **measure(
+            films,
+            read_scored_films(run.calibrate_scores),
+            _judgement(context, export, chosen),
+            Bootstrap(replicates=recipe.evaluation.bootstrap, seed=recipe.seed),
         ),
-        "export": json.loads(context.run.export_facts.read_text(encoding="utf-8")),
-        "operating_points": json.loads(context.run.operating_points.read_text(encoding="utf-8")),
-        "provenance": json.loads(context.run.provenance.read_text(encoding="utf-8")),
+        "export": export,
+        "operating_points": chosen,
+        "provenance": _read(run.provenance),
+        "history": [json.loads(line) for line in run.history.read_text(encoding="utf-8").splitlines()],
     }
-    (output / context.run.report.name).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    context.console.print(summary_table(test, report["baselines"]))
+    (output / run.report.name).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    plots = output / run.plots.name
+    plots.mkdir()
+    draw_plots(report, plots)
+    (output / run.report_page.name).write_text(write_page(report, plots), encoding="utf-8")
+    context.console.print(summary_table(report))
 
 
-def _thresholds(context: StepContext) -> dict[str, float]:
-    document = json.loads(context.run.operating_points.read_text(encoding="utf-8"))
-    return {point["name"]: point["threshold"] for point in document["points"]}
+def _scored(context: StepContext, export: dict[str, Any]) -> ScoredFilms:
+    recipe, run = context.order.recipe, context.run
+    table = read_samples(run.samples)
+    rows = rows_of(table, Part.TEST, leave_out_disputed=False)
+    tensors, ships = run.tensors(recipe.preprocessing.size), export["ships"]
+    answers = graph_outputs(
+        run.graph(ships).read_bytes(),
+        tensor_batches(tensors, rows),
+        threads=context.threads,
+        names=(PROBABILITY, FINDINGS),
+    )
+    served = answers[PROBABILITY].astype(np.float64)
+    others = {
+        name: score_graph(run.graph(name).read_bytes(), tensor_batches(tensors, rows), threads=context.threads)
+        for name in export["variants"]
+        if name != ships
+    }
+    names = recipe.network.findings
+    truths = findings_of([table[row] for row in rows], names).astype(np.int64)
+    return ScoredFilms(
+        facts=facts_of(table[row][0] for row in rows),
+        scores=served,
+        variants={name: others.get(name, served) for name in export["variants"]},
+        rivals=_rivals(context, table, rows),
+        truths={name: truths[:, place] for place, name in enumerate(names)},
+        finding_scores={name: answers[FINDINGS][:, place].astype(np.float64) for place, name in enumerate(names)},
+    )
 
 
-def _baselines(context: StepContext, table: Table, test: ScoredFilms, test_rows: list[int]) -> dict[str, Any]:
+def _rivals(context: StepContext, table: Table, test_rows: list[int]) -> dict[str, Floats]:
     recipe = context.order.recipe
     train = rows_of(table, Part.TRAIN, leave_out_disputed=recipe.data.leave_out_disputed)
-    labels, tensors = labels_of(table), context.run.tensors
+    labels, tensors = labels_of(table), context.run.tensors(recipe.preprocessing.size)
     some = np.random.default_rng(recipe.seed).permutation(train)[:HOG_TRAINING_FILMS].tolist()
-    rivals = {
-        "view_only": view_scores(views_of(table)[train], labels[train], test.views),
+    return {
+        "view_only": view_scores(views_of(table)[train], labels[train], views_of(table)[test_rows]),
         "hog_logistic_regression": hog_scores(
             hog_features(tensor_batches(tensors, some)),
             labels[some],
@@ -76,18 +97,25 @@ def _baselines(context: StepContext, table: Table, test: ScoredFilms, test_rows:
             hog_features(tensor_batches(tensors, test_rows)),
         ),
     }
-    return {
-        name: compare(test, scores, replicates=recipe.evaluation.bootstrap, seed=recipe.seed)
-        for name, scores in rivals.items()
-    }
 
 
-def _write_scores(path: Path, table: Table, rows: list[int], scores: Floats) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "patient", "view", "is_disputed", "is_unhealthy", "probability"))
-        for row, score in zip(rows, scores, strict=True):
-            sample = table[row][0]
-            writer.writerow(
-                (sample.id, sample.patient, sample.view or "", int(sample.is_disputed), int(sample.is_unhealthy), score)
-            )
+def _judgement(context: StepContext, export: dict[str, Any], chosen: dict[str, Any]) -> Judgement:
+    recipe = context.order.recipe
+    return Judgement(
+        ships=export["ships"],
+        thresholds={
+            name: {point["name"]: point["threshold"] for point in variant["points"]}
+            for name, variant in chosen["variants"].items()
+        },
+        certified={certified_name(sensitivity): sensitivity for sensitivity in recipe.threshold.certified},
+        confidence=recipe.threshold.confidence,
+        prevalences=recipe.evaluation.prevalences,
+        temperature=export["temperature"],
+        shift=export["prior_shift"],
+        leave_out_disputed=recipe.data.leave_out_disputed,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document

@@ -40,7 +40,7 @@ def run(context: StepContext, output: Path) -> None:
     load_backbone(network, order.init)
     network.eval().to(context.device)
     count = len(read_samples(context.run.samples))
-    batches = tensor_batches(context.run.tensors, range(count), size=_BATCH)
+    batches = tensor_batches(context.run.tensors(order.recipe.preprocessing.size), range(count), size=_BATCH)
     bar = track(batches, total=math.ceil(count / _BATCH), label="frozen features", console=context.console)
     with torch.inference_mode():
         found = [network.features(torch.from_numpy(films).to(context.device)).cpu().numpy() for films in bar]

@@ -7,13 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from training.datasets.sample import Part, read_samples
-from training.fitting import Batch, fit, shuffled_batches
-from training.labels import area_under_curve, labels_of, rows_of
+from training.errors import RunError
+from training.fitting import Surroundings, fit
+from training.labels import area_under_curve, findings_of, labels_of, mean_findings_auc, rows_of
+from training.loss import Labels, triage_loss
 from training.network import TriageNetwork, save_state
 from training.progress import progress_bar
+from training.randomness import mixed_seed, shuffled_batches
+from training.ranks import ALONE
 from training.step import StepContext
+from training.task import Judgement
+
+# An epoch on features takes milliseconds; keeping each of hundreds would cost more than the head.
+_SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
 def run(context: StepContext, output: Path) -> None:
@@ -29,17 +38,19 @@ def run(context: StepContext, output: Path) -> None:
     recipe = context.order.recipe
     torch.manual_seed(recipe.seed)
     head = TriageNetwork(recipe.network).head.to(context.device)
-    features = _Features(context)
+    checkpoints = context.checkpoints("head")
     with progress_bar(total=recipe.head.epochs, label="head", console=context.console) as advance:
-        state = fit(
-            head,
-            recipe.head,
-            batches=features.batches,
-            batches_per_epoch=len(features.shuffled(0)),
-            validate=features.validate,
+        around = Surroundings(
+            name="head",
+            seed=recipe.seed,
+            ranks=ALONE,
+            checkpoints=checkpoints,
             finished=lambda epoch: advance(epoch.note()),
+            seconds_between=_SECONDS_BETWEEN_CHECKPOINTS,
         )
+        state = fit(head, recipe.head, _Features(context), around)
     save_state(state, output / context.run.head.name)
+    checkpoints.clear()
 
 
 class _Features:
@@ -50,20 +61,36 @@ class _Features:
         table = read_samples(context.run.samples)
         keep_disputed_out = self._recipe.data.leave_out_disputed
         self._features = torch.from_numpy(np.load(context.run.features, allow_pickle=False)).to(context.device)
-        self._labels = torch.from_numpy(labels_of(table)).to(context.device)
-        self._train = torch.as_tensor(rows_of(table, Part.TRAIN, leave_out_disputed=keep_disputed_out))
-        self._select = torch.as_tensor(rows_of(table, Part.SELECT, leave_out_disputed=keep_disputed_out))
+        self._labels = Labels(
+            unhealthy=torch.from_numpy(labels_of(table)),
+            findings=torch.from_numpy(findings_of(table, self._recipe.network.findings)),
+        ).to(context.device)
+        train = rows_of(table, Part.TRAIN, leave_out_disputed=keep_disputed_out)
+        select = rows_of(table, Part.SELECT, leave_out_disputed=keep_disputed_out)
+        self._train, self._select = (torch.as_tensor(rows, device=context.device) for rows in (train, select))
+        if not self.batches_per_epoch:
+            raise RunError(f"{len(train)} films in train are too few for a batch")
 
-    def shuffled(self, epoch: int) -> list[torch.Tensor]:
-        size, seed = self._recipe.head.batch_size, self._recipe.seed
-        return shuffled_batches(len(self._train), size, seed=seed, epoch=epoch)
+    @property
+    def batches_per_epoch(self) -> int:
+        return len(self._shuffled(0))
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        for picked in self.shuffled(epoch):
-            rows = self._train[picked].to(self._labels.device)
-            yield self._features[rows], self._labels[rows]
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Labels]]:
+        for picked in self._shuffled(epoch)[first:]:
+            rows = self._train[picked.to(self._train.device)]
+            yield self._features[rows], self._labels.rows(rows)
 
-    def validate(self, network: torch.nn.Module) -> float:
-        rows = self._select.to(self._labels.device)
+    def loss(self, outputs: Tensor, targets: Labels) -> Tensor:
+        return triage_loss(outputs, targets, self._recipe.loss)
+
+    def judge(self, network: torch.nn.Module) -> Judgement:
         with torch.inference_mode():
-            return area_under_curve(self._labels[rows], network(self._features[rows]))
+            logits = network(self._features[self._select])
+        labels = self._labels.rows(self._select)
+        return Judgement(
+            auc=area_under_curve(labels.unhealthy, logits), findings_auc=mean_findings_auc(labels.findings, logits)
+        )
+
+    def _shuffled(self, epoch: int) -> list[Tensor]:
+        size, seed = self._recipe.head.batch_size, mixed_seed(self._recipe.seed, 0)
+        return shuffled_batches(len(self._train), size, seed=seed, epoch=epoch)

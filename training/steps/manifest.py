@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from training.datasets.nih import read_nih
+from training.datasets.reading import read_collection
 from training.datasets.sample import Part, Sample, write_samples
 from training.datasets.split import shared_patients, split_samples, split_sha256
 from training.provenance import code_commit, library_versions
@@ -23,7 +23,9 @@ def run(context: StepContext, output: Path) -> None:
     """
     order = context.order
     recipe = order.recipe
-    collection = read_nih(order.data, missing_images=recipe.data.missing_images)
+    collection = read_collection(order.data, recipe.data)
+    for remark in collection.remarks:
+        context.console.print(f"NOTE: {remark}", markup=False)
     parts = split_samples(collection.samples, recipe.data, recipe.seed)
     leaked = shared_patients(collection.samples, parts)
     if leaked:
@@ -35,13 +37,16 @@ def run(context: StepContext, output: Path) -> None:
     write_samples(output / context.run.samples.name, collection.samples, parts)
     provenance = {
         "data_fingerprint": collection.fingerprint,
+        "reader": recipe.data.reader,
         "rows_without_film": collection.rows_without_film,
+        "remarks": [str(remark) for remark in collection.remarks],
         "split_sha256": split_sha256(parts),
         "shared_patients": len(leaked),
         "parts": {
             part: _counts([sample for sample in collection.samples if parts[sample.id] is part]) for part in Part
         },
         "init_sha256": order.init_sha256,
+        "init": None if order.init_facts is None else order.init_facts.model_dump(mode="json"),
         "commit": code_commit(),
         "libraries": library_versions(),
     }

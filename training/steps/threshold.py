@@ -1,74 +1,50 @@
-"""Seventh step: operating points, chosen and certified on calibrate patients, on the graph that ships."""
+"""Seventh step: operating points, chosen and certified on calibrate patients, for every variant on its own graph."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from training.datasets.sample import Part, read_samples
-from training.errors import RecallFloorUnreachable
 from training.films import tensor_batches
 from training.graph import score_graph
-from training.labels import labels_of, rows_of
-from training.metrics import Floats, Labels
-from training.recipe import F3_POINT, certified_name
+from training.labels import rows_of
+from training.operating_points import calibrate_counts, operating_points
+from training.scored_films import ScoredFilms, facts_of, write_scored_films
 from training.step import StepContext
-from training.thresholds import FLAG_EVERYTHING, certified_threshold, f3_threshold, one_film_per_patient
 
 
 def run(context: StepContext, output: Path) -> None:
-    """Write ``operating_points.json``: ``f3`` and one certified point for each sensitivity that the recipe names."""
-    recipe = context.order.recipe
-    table = read_samples(context.run.samples)
+    """Write ``operating_points.json`` and, for later choices on the same films, ``calibrate_scores.csv``."""
+    recipe, run = context.order.recipe, context.run
+    export = json.loads(run.export_facts.read_text(encoding="utf-8"))
+    table = read_samples(run.samples)
     rows = rows_of(table, Part.CALIBRATE, leave_out_disputed=recipe.data.leave_out_disputed)
-    labels = labels_of(table)[rows]
-    patients = np.array([table[row][0].patient for row in rows])
-    scores = score_graph(
-        context.run.graph.read_bytes(), tensor_batches(context.run.tensors, rows), threads=context.threads
-    )
-    points = [_f3_point(labels, scores)]
-    singles = scores[one_film_per_patient(patients, labels == 1, recipe.seed)]
-    points += [
-        _certified_point(singles, sensitivity, recipe.threshold.confidence)
-        for sensitivity in recipe.threshold.certified
-    ]
-    document = {"default": recipe.threshold.default, "calibrate": _counts(labels, patients), "points": points}
-    (output / context.run.operating_points.name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    for point in points:
-        context.console.print(f"  {point['name']}: flag at or above {point['threshold']:.4f}; {point['evidence']}")
-
-
-def _f3_point(labels: Labels, scores: Floats) -> dict[str, Any]:
-    threshold = f3_threshold(labels, scores)
-    found = f"highest F3 on {len(labels)} calibrate films"
-    if threshold == FLAG_EVERYTHING:
-        found += ", where nothing beats flagging everything, so it flags everything"
-    return {"name": F3_POINT, "threshold": threshold, "evidence": found}
-
-
-def _certified_point(singles: Floats, sensitivity: float, confidence: float) -> dict[str, Any]:
-    name = certified_name(sensitivity)
-    try:
-        certificate = certified_threshold(singles, sensitivity=sensitivity, confidence=confidence)
-    except RecallFloorUnreachable as error:
-        return {"name": name, "threshold": FLAG_EVERYTHING, "evidence": f"{error}, so it flags everything"}
-    return {
-        "name": name,
-        "threshold": certificate.threshold,
-        "evidence": (
-            f"certified on {certificate.positives} calibrate patients, one unhealthy film each, "
-            f"{certificate.misses} below the threshold: sensitivity at least {1 - certificate.miss_bound:.4f} "
-            f"with confidence {confidence:g}"
-        ),
-        "positives": certificate.positives,
-        "misses": certificate.misses,
-        "miss_bound": certificate.miss_bound,
+    tensors = run.tensors(recipe.preprocessing.size)
+    graphs = {name: run.graph(name).read_bytes() for name in export["variants"]}
+    variants = {
+        name: score_graph(graph, tensor_batches(tensors, rows), threads=context.threads)
+        for name, graph in graphs.items()
     }
-
-
-def _counts(labels: Labels, patients: NDArray[np.str_]) -> dict[str, int]:
-    return {"films": len(labels), "unhealthy": int(labels.sum()), "patients": len(np.unique(patients))}
+    films = ScoredFilms(
+        facts=facts_of(table[row][0] for row in rows), scores=variants[export["ships"]], variants=variants
+    )
+    today, shift = datetime.now(UTC).date(), float(export["prior_shift"])
+    points = {
+        name: operating_points(films.facts, scores, recipe.threshold, seed=recipe.seed, shift=shift, today=today)
+        for name, scores in variants.items()
+    }
+    document: dict[str, Any] = {
+        "default": recipe.threshold.default,
+        "calibrate": calibrate_counts(films),
+        "variants": {
+            name: {"graph_sha256": hashlib.sha256(graphs[name]).hexdigest(), "points": points[name]} for name in points
+        },
+    }
+    (output / run.operating_points.name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_scored_films(output / run.calibrate_scores.name, films)
+    for point in points[export["ships"]]:
+        context.console.print(f"  {point['name']}: flag at or above {point['threshold']:.4f}; {point['evidence']}")

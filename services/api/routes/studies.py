@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
+from services.api.conditional import NOT_MODIFIED, is_known
 from services.api.errors import InvalidCursor
 from services.api.gateway import GatewayDependency, require_key
 from services.api.problems import documented
@@ -34,8 +35,6 @@ def _is_written_out(value: object) -> object:
 
 
 Since = Annotated[AwareDatetime, BeforeValidator(_is_written_out)]
-
-_NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Nothing has changed since this ETag."}}
 
 
 class StudiesQuery(BaseModel):
@@ -64,7 +63,7 @@ class StudyQuery(BaseModel):
     site: SiteFilter = "default"
 
 
-@router.get("", summary="The worklist", response_model=StudyPage, responses=_NOT_MODIFIED | documented(422, 503))
+@router.get("", summary="The worklist", response_model=StudyPage, responses=NOT_MODIFIED | documented(422, 503))
 async def list_studies(
     request: Request, query: Annotated[StudiesQuery, Query()], gateway: GatewayDependency
 ) -> Response:
@@ -72,7 +71,7 @@ async def list_studies(
     # The revision is read before the page: a page newer than its tag is only fetched once more, never missed.
     tag = f'W/"{_tag(await gateway.worklist.revision(), query)}"'
     headers = {"ETag": tag}
-    if _is_known(tag, request):
+    if is_known(tag, request):
         return Response(status_code=304, headers=headers)
     try:
         page = await gateway.worklist.page(query.filter(), cursor=query.cursor, limit=query.limit)
@@ -93,10 +92,3 @@ async def study(study_uid: StudyUid, query: Annotated[StudyQuery, Query()], gate
 
 def _tag(revision: str, query: StudiesQuery) -> str:
     return hashlib.sha256(f"{revision}|{query.model_dump_json()}".encode()).hexdigest()[:32]
-
-
-def _is_known(tag: str, request: Request) -> bool:
-    """Return whether If-None-Match names this tag: ``*`` names any, and weakness is not compared (RFC 9110 §13.1.2)."""
-    header = ",".join(request.headers.getlist("if-none-match"))
-    named = {named.strip().removeprefix("W/") for named in header.split(",")}
-    return "*" in named or tag.removeprefix("W/") in named

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.bundle import MANIFEST_FILE, NETWORK_FILE, read_bundle, read_manifest, write_bundle
+from model.bundle import (
+    MANIFEST_FILE,
+    NETWORK_FILE,
+    GateArrays,
+    GateStatistics,
+    pack_gate,
+    pack_golden,
+    read_bundle,
+    read_manifest,
+    write_bundle,
+)
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
 from tests.support.bundles import write_tiny_bundle
 
@@ -112,3 +122,49 @@ def test_an_unknown_operating_point_names_the_known_ones(directory: Path) -> Non
     assert manifest.operating_point("all").threshold == 0
     with pytest.raises(BundleIncompatible, match="it has: f3, all"):
         manifest.operating_point("sens99")
+
+
+def with_gate(tmp_path: Path, content: bytes) -> Path:
+    """Write the tiny bundle again with gate statistics and whatever ``gate.npz`` holds."""
+    tiny = read_bundle(write_tiny_bundle(tmp_path / "plain"))
+    statistics = GateStatistics(output_name="embedding", limit=9.0, percentile=99.5, films=40)
+    write_bundle(
+        tmp_path / "gated",
+        tiny.manifest.model_copy(update={"gate": statistics}),
+        {"model.onnx": tiny.network, "golden.npz": pack_golden(tiny.golden_tensors), "gate.npz": content},
+    )
+    return tmp_path / "gated"
+
+
+def test_gate_statistics_are_read_back_exactly(tmp_path: Path) -> None:
+    arrays = GateArrays(mean=np.array([0.1, -2.0]), covariance=np.array([[1.0, 0.2], [0.2, 3.0]]))
+    bundle = read_bundle(with_gate(tmp_path, pack_gate(arrays)))
+    assert bundle.gate is not None
+    np.testing.assert_array_equal(bundle.gate.mean, arrays.mean)
+    np.testing.assert_array_equal(bundle.gate.covariance, arrays.covariance)
+
+
+@pytest.mark.parametrize(
+    ("mean", "covariance"),
+    [
+        (np.zeros(2), np.eye(3)),
+        (np.zeros((2, 2)), np.eye(2)),
+        (np.zeros(0), np.zeros((0, 0))),
+        (np.zeros(2), np.full((2, 2), np.nan)),
+        (np.zeros(2, dtype=np.float32), np.eye(2)),
+    ],
+)
+def test_gate_arrays_that_cannot_gate_are_refused(tmp_path: Path, mean: np.ndarray, covariance: np.ndarray) -> None:
+    with pytest.raises(BundleCorrupt, match=r"gate\.npz holds no finite float64 mean"):
+        read_bundle(with_gate(tmp_path, pack_gate(GateArrays(mean=mean, covariance=covariance))))
+
+
+def test_a_gate_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleCorrupt, match=r"gate\.npz is not an archive"):
+        read_bundle(with_gate(tmp_path, b"no archive"))
+
+
+def test_statistics_without_their_arrays_are_refused(directory: Path) -> None:
+    edit_manifest(directory, gate={"output_name": "embedding", "limit": 9.0, "percentile": 99.5, "films": 40})
+    with pytest.raises(BundleIncompatible, match=r"gate and gate\.npz go together"):
+        read_manifest(directory)

@@ -159,8 +159,8 @@ def test_constant_film_with_a_label_or_dust_on_it_is_blank() -> None:
 def test_phantom_film_is_not_blank() -> None:
     pixels = films.phantom_pixels(bits=8)
     gate_image(gray(pixels), raster_header(pixels))
-    inverted = GrayImage(pixels=pixels, black=255.0, white=0.0)
-    gate_image(inverted, raster_header(pixels))
+    told = GrayImage(pixels=255 - pixels, black=255.0, white=0.0)
+    gate_image(told, raster_header(pixels))
 
 
 def test_pixels_of_another_film_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,17 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from model.bundle import Bundle, read_bundle
+from model.bundle import Bundle, GateArrays, read_bundle
 from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
 from model.runtime import Provider, Scorer, check_network, provider_order
-from tests.support.bundles import brightness_network, write_tiny_bundle
+from tests.support.bundles import (
+    CAM_GAIN,
+    CAM_ZERO,
+    brightness_network,
+    explaining_network,
+    write_explaining_bundle,
+    write_tiny_bundle,
+)
 
 CPU_BUILD = ["AzureExecutionProvider", "CPUExecutionProvider"]
 GPU_BUILD = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -24,6 +32,11 @@ def bundle(tmp_path: Path) -> Bundle:
     return read_bundle(write_tiny_bundle(tmp_path / "tiny"))
 
 
+@pytest.fixture
+def explaining(tmp_path: Path) -> Bundle:
+    return read_bundle(write_explaining_bundle(tmp_path / "explaining"))
+
+
 def changed(bundle: Bundle, *, network: bytes | None = None, **manifest: object) -> Bundle:
     """Return the bundle with another graph or manifest, as if both had been pinned so."""
     return Bundle(
@@ -31,6 +44,7 @@ def changed(bundle: Bundle, *, network: bytes | None = None, **manifest: object)
         digest=bundle.digest,
         network=network or bundle.network,
         golden_tensors=bundle.golden_tensors,
+        gate=bundle.gate,
     )
 
 
@@ -64,6 +78,75 @@ def test_scores_come_in_the_order_of_the_films(bundle: Bundle) -> None:
     scores = Scorer(bundle).score(films)
     assert [score.probability for score in scores] == pytest.approx([0.0, 1.0, 0.2])
     assert all(score.findings == () for score in scores)
+
+
+def test_findings_activation_and_embedding_come_with_the_score(explaining: Bundle) -> None:
+    film = np.zeros((1, 64, 64), np.uint8)
+    film[:, :16, 48:] = 255
+    first, second = Scorer(explaining).score(np.stack([np.full_like(film, 51), film]))
+    assert [(finding.label, finding.probability) for finding in first.findings] == [
+        ("bright", pytest.approx(0.2)),
+        ("dark", pytest.approx(0.8)),
+    ]
+    assert first.activation == pytest.approx(np.full((4, 4), CAM_GAIN * (0.2 - CAM_ZERO)), abs=1e-5)
+    assert second.activation is not None
+    assert second.activation.dtype == np.float32
+    assert second.activation[0] == pytest.approx([-CAM_GAIN * CAM_ZERO] * 3 + [CAM_GAIN * (1 - CAM_ZERO)], abs=1e-5)
+    assert second.embedding == pytest.approx([0, 0.25, 0, 0])
+
+
+def test_a_bundle_without_them_has_neither_activation_nor_embedding(bundle: Bundle) -> None:
+    (score,) = Scorer(bundle).score(np.zeros((1, 1, 64, 64), np.uint8))
+    assert score.activation is None
+    assert score.embedding is None
+
+
+def test_an_activation_that_is_not_finite_does_not_touch_the_probability(explaining: Bundle) -> None:
+    scorer = Scorer(changed(explaining, network=explaining_network(cam_gain=float("nan"))))
+    scorer.verify_golden()
+    (score,) = scorer.score(np.full((1, 1, 64, 64), 51, np.uint8))
+    assert score.probability == pytest.approx(0.2)
+    assert np.isnan(score.activation).all()
+
+
+@pytest.mark.parametrize(
+    ("section", "output", "shape"), [("explanation", "embedding", "any, any"), ("gate", "cam", "n, 4")]
+)
+def test_an_output_of_another_shape_than_the_manifest_says_is_refused(
+    explaining: Bundle, section: str, output: str, shape: str
+) -> None:
+    facts = getattr(explaining.manifest, section).model_copy(update={"output_name": output})
+    with pytest.raises(BundleIncompatible, match=shape):
+        Scorer(changed(explaining, **{section: facts}))
+
+
+def test_gate_statistics_of_another_size_than_the_embedding_are_refused(explaining: Bundle) -> None:
+    arrays = GateArrays(mean=np.zeros(5), covariance=np.eye(5))
+    with pytest.raises(BundleIncompatible, match="n, 5"):
+        Scorer(replace(explaining, gate=arrays))
+
+
+def test_findings_of_another_number_than_the_labels_are_refused(explaining: Bundle) -> None:
+    with pytest.raises(BundleIncompatible, match="n, 3"):
+        Scorer(changed(explaining, labels=("bright", "dark", "other")))
+
+
+def test_gate_statistics_without_their_arrays_are_refused(explaining: Bundle) -> None:
+    with pytest.raises(BundleIncompatible, match="without their arrays"):
+        Scorer(replace(explaining, gate=None))
+
+
+def test_a_quantised_graph_loads_as_it_is(bundle: Bundle) -> None:
+    proto = onnx.load_model_from_string(bundle.network)
+    proto.graph.initializer.append(helper.make_tensor("step", TensorProto.FLOAT, [], [1.0]))
+    proto.graph.initializer.append(helper.make_tensor("origin", TensorProto.UINT8, [], [0]))
+    cast = proto.graph.node[0]
+    cast.output[0] = "exact"
+    proto.graph.node.insert(1, helper.make_node("QuantizeLinear", ["exact", "step", "origin"], ["levels"]))
+    proto.graph.node.insert(2, helper.make_node("DequantizeLinear", ["levels", "step", "origin"], ["pixels"]))
+    # onnxruntime's quantiser imports its own domain even where it uses nothing of it.
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    Scorer(changed(bundle, network=bytes(proto.SerializeToString()))).verify_golden()
 
 
 def test_the_golden_inputs_of_an_untouched_bundle_hold(bundle: Bundle) -> None:

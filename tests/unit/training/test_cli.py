@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,25 @@ import pytest
 
 import training
 from tests.support.datasets import write_collection
+from tests.support.gateway import wait_until
 from training.cli import main
 from training.run_directory import RunDirectory
+from training.weights_facts import WeightsFacts
 
 RECIPE = str(Path(training.__file__).parent / "recipes" / "healthy_unhealthy.toml")
+
+FACTS = WeightsFacts(
+    method="drawn",
+    films=2,
+    films_sha256="0",
+    recipe={},
+    recipe_sha256="0",
+    seed=1,
+    final_loss=1.5,
+    commit="unknown",
+    libraries={},
+    sha256=hashlib.sha256(b"other").hexdigest(),
+)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -29,7 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         (("run", "absent.toml", "--data", "d", "--out", "o"), "cannot read the recipe absent.toml"),
         (("run", RECIPE, "--preset", "gpu", "--data", "d", "--out", "o"), "no preset 'gpu'"),
-        (("run", RECIPE, "--data", "d", "--out", "o"), "has no table"),
+        (("run", RECIPE, "--data", "d", "--out", "o"), "d is not a directory"),
         (("run", RECIPE, "--data", "d", "--out", "o", "--init", "absent.pth"), "cannot read the weights"),
         (("run", RECIPE, "--data", "d", "--out", "o", "--device", "abacus"), "cannot use the device 'abacus'"),
         (("prepare", RECIPE, "--data", "d", "--out", "file"), "cannot write the run directory file"),
@@ -38,6 +55,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("step", "head", "--out", "o"), "not a run directory"),
         (("step", "fold", "--out", "o"), "there is no step 'fold'"),
         (("status", "--out", "o"), "not a run directory"),
+        (("run", RECIPE, "--data", "d", "--out", "o", "--init", "bare.pth"), "does not say where they come from"),
+        (("run", RECIPE, "--data", "d", "--out", "o", "--init", "other.pth"), "describes other weights"),
+        (("pretrain", RECIPE, "--films", "d", "--out", "new.pth"), "the recipe has no [pretrain] section"),
+        (("pretrain", "triage", "--films", "d", "--out", "new.pth"), "d is not a directory"),
+        (("pretrain", "triage", "--films", "d", "--out", "bare.pth"), "bare.pth exists; give another name"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(
@@ -49,6 +71,10 @@ def test_an_error_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("in the way")
+    for name in ("bare", "other"):
+        Path(f"{name}.pth").write_bytes(b"weights")
+    Path("bare.json").write_text("{}")
+    Path("other.json").write_text(FACTS.model_dump_json())
     assert run(monkeypatch, *arguments) == 2
     captured = capsys.readouterr()
     assert said in captured.err
@@ -89,6 +115,34 @@ def test_an_order_names_its_files_from_any_working_directory(monkeypatch: pytest
     assert run(monkeypatch, "prepare", RECIPE, "--data", "data", "--out", "run", "--init", "weights.pth") == 0
     order = RunDirectory(Path("run")).read_order()
     assert (order.data, order.init) == (tmp_path / "data", tmp_path / "weights.pth")
+    assert order.init_facts is None
+
+
+def test_an_order_takes_along_what_pretrained_weights_say_of_themselves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("backbone.pth").write_bytes(b"other")
+    Path("backbone.json").write_text(FACTS.model_dump_json())
+    assert run(monkeypatch, "prepare", RECIPE, "--data", "data", "--out", "run", "--init", "backbone.pth") == 0
+    assert RunDirectory(Path("run")).read_order().init_facts == FACTS
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path) -> None:
+    data = write_collection(tmp_path / "data", patients=40, films_per_patient=2, pixels=64)
+    command = [sys.executable, "-c", "from training.cli import main; main()", "run", "triage", "--preset", "small"]
+    process = subprocess.Popen(
+        [*command, "--data", str(data), "--out", str(tmp_path / "run"), "--threads", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until((tmp_path / "run" / "order.json").exists, seconds=120, what="the order")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.startswith("cxr-train: interrupted; finished steps and checkpoints are kept")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,122 +1,167 @@
-"""One loop fits every stage, keeps the epoch it should, and repeats itself exactly."""
+"""One loop fits everything that learns, keeps the epoch it should, repeats itself exactly, and outlives a kill."""
 
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from training.augmentation import augment
+from tests.support import dying_fit
+from tests.support.dying_fit import RECIPE, Dots, dots_network, fitted, surroundings
+from training.checkpoint import Checkpoints
 from training.errors import TrainingDiverged
-from training.fitting import Batch, Epoch, fit, shuffled_batches
-from training.labels import area_under_curve
-from training.recipe import AugmentationRecipe, FitRecipe
-
-RECIPE = FitRecipe(epochs=4, batch_size=8, optimiser="adamw", learning_rate=0.05, schedule="cosine", warmup=0.2)
-
-
-def data() -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn((64, 3), generator=generator)
-    return inputs, (inputs[:, 0] > 0).long()
+from training.fitting import fit
+from training.randomness import mixed_seed, shuffled_batches
+from training.recipe import FitRecipe
+from training.task import Epoch, Judgement
 
 
-def fitted(recipe: FitRecipe, aucs: list[float] | None = None) -> tuple[dict[str, torch.Tensor], list[Epoch]]:
-    torch.manual_seed(0)
-    inputs, labels = data()
+def run(
+    folder: Path, recipe: FitRecipe = RECIPE, aucs: list[float] | None = None
+) -> tuple[dict[str, Tensor], list[Epoch]]:
     epochs: list[Epoch] = []
     answers = iter(aucs or [0.5] * recipe.epochs)
-
-    def batches(epoch: int) -> list[Batch]:
-        return [(inputs[rows], labels[rows]) for rows in shuffled_batches(64, recipe.batch_size, seed=1, epoch=epoch)]
-
-    state = fit(
-        nn.Linear(3, 2),
-        recipe,
-        batches=batches,
-        batches_per_epoch=8,
-        validate=lambda network: next(answers),
-        finished=epochs.append,
-    )
-    return state, epochs
+    task = Dots(judge=lambda: Judgement(auc=next(answers)))
+    return fitted(recipe, task, replace(surroundings(folder), finished=epochs.append)), epochs
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimiser": "sgd"}, {"ema_decay": 0.9, "clip_norm": 1.0}, {"bf16": True}])
-def test_the_loss_falls(changes: dict[str, object]) -> None:
-    _, epochs = fitted(RECIPE.model_copy(update=changes))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimiser": "sgd", "learning_rate": 0.1},
+        {"optimiser": "adam"},
+        {"ema_decay": 0.9, "clip_norm": 1.0},
+        {"bf16": True},
+    ],
+)
+def test_the_loss_falls(tmp_path: Path, changes: dict[str, object]) -> None:
+    _, epochs = run(tmp_path, RECIPE.model_copy(update=changes))
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4]
     assert epochs[-1].loss < epochs[0].loss
+    assert all(epoch.films_per_second > 0 for epoch in epochs)
 
 
-def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second = fitted(RECIPE)[0], fitted(RECIPE)[0]
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+    first, second = run(tmp_path / "first")[0], run(tmp_path / "second")[0]
+    other = fitted(RECIPE, Dots(), replace(surroundings(tmp_path / "third"), seed=2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["0.weight"], other["0.weight"])
 
 
-def test_the_best_epoch_is_kept_or_the_last_if_the_recipe_says_so() -> None:
+def test_the_best_epoch_is_kept_or_the_last_if_the_recipe_says_so(tmp_path: Path) -> None:
     shorter = RECIPE.model_copy(update={"schedule": "constant", "warmup": 0.0})
-    after_two = fitted(shorter.model_copy(update={"epochs": 2}))[0]
-    best = fitted(shorter, [0.5, 0.9, 0.6, 0.7])[0]
-    last = fitted(shorter.model_copy(update={"keep": "last"}), [0.5, 0.9, 0.6, 0.7])[0]
-    assert torch.equal(best["weight"], after_two["weight"])
-    assert torch.equal(last["weight"], fitted(shorter)[0]["weight"])
-    assert not torch.equal(best["weight"], last["weight"])
+    after_two = run(tmp_path / "two", shorter.model_copy(update={"epochs": 2}))[0]
+    best = run(tmp_path / "best", shorter, [0.5, 0.9, 0.6, 0.7])[0]
+    last = run(tmp_path / "last", shorter.model_copy(update={"keep": "last"}), [0.5, 0.9, 0.6, 0.7])[0]
+    assert torch.equal(best["0.weight"], after_two["0.weight"])
+    assert torch.equal(last["0.weight"], run(tmp_path / "whole", shorter)[0]["0.weight"])
+    assert not torch.equal(best["0.weight"], last["0.weight"])
 
 
-def test_a_loss_that_is_no_number_ends_the_training() -> None:
-    with pytest.raises(TrainingDiverged, match="epoch 1"):
-        fitted(RECIPE.model_copy(update={"optimiser": "sgd", "learning_rate": math.inf}))
+class Relay(nn.Module):
+    """Computes with another network's parameters, and has no length, like what ``torch.compile`` returns."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.network(inputs)
+        return outputs
+
+    def __len__(self) -> int:
+        raise TypeError("no length")
+
+
+def test_a_network_learns_through_what_computes_in_its_place(tmp_path: Path) -> None:
+    network = dots_network()
+    state = fit(network, RECIPE, Dots(), surroundings(tmp_path / "relayed"), forward=Relay(network))
+    plain = run(tmp_path / "plain")[0]
+    assert all(torch.equal(state[name], plain[name]) for name in plain)
+
+
+def test_patience_ends_it_after_so_many_epochs_without_a_better_one(tmp_path: Path) -> None:
+    _, epochs = run(tmp_path, RECIPE.model_copy(update={"epochs": 9, "patience": 2}), [0.5, 0.6, 0.6, 0.55, 0.9])
+    assert len(epochs) == 4
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_names_stage_and_epoch(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="dots: the loss of epoch 1 is nan"):
+        run(tmp_path, RECIPE.model_copy(update={"optimiser": "sgd", "learning_rate": 1e38}))
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_an_auc_that_is_no_number_ends_the_training(keep: str) -> None:
-    with pytest.raises(TrainingDiverged, match="AUC of epoch 2 on select films is nan"):
-        fitted(RECIPE.model_copy(update={"keep": keep}), [0.5, math.nan, 0.6, 0.7])
+def test_an_auc_that_is_no_number_ends_the_training(tmp_path: Path, keep: str) -> None:
+    with pytest.raises(TrainingDiverged, match="dots: the AUC of epoch 2 on select films is nan"):
+        run(tmp_path, RECIPE.model_copy(update={"keep": keep}), [0.5, math.nan, 0.6, 0.7])
 
 
-def test_logits_that_are_no_numbers_have_no_auc() -> None:
-    logits = torch.tensor([[0.0, 1.0], [0.0, math.nan]])
-    assert math.isnan(area_under_curve(torch.tensor([0, 1]), logits))
-    assert area_under_curve(torch.tensor([0, 1]), torch.tensor([[0.0, 1.0], [0.0, 2.0]])) == 1
+def killed_at(folder: Path, batch: int, *, seconds_within: float = 600.0) -> int:
+    command = [sys.executable, "-m", dying_fit.__name__, str(folder), str(batch), str(seconds_within)]
+    return subprocess.run(command, check=False).returncode
+
+
+def test_a_fit_killed_twice_at_any_step_ends_bitwise_as_if_undisturbed(tmp_path: Path) -> None:
+    undisturbed = fitted(RECIPE, Dots(), surroundings(tmp_path / "undisturbed"))
+    # In the second of four epochs of eight batches, which starts over; then in the third, kept after every batch.
+    assert killed_at(tmp_path / "killed", 11) == -signal.SIGKILL
+    assert killed_at(tmp_path / "killed", 10, seconds_within=0.0) == -signal.SIGKILL
+    epochs: list[Epoch] = []
+    task = Dots()
+    resumed = fitted(RECIPE, task, replace(surroundings(tmp_path / "killed"), finished=epochs.append))
+    assert [epoch.number for epoch in epochs] == [1, 2, 3, 4]
+    assert task.batches_seen == 7 + 8
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+def test_a_checkpoint_of_other_inputs_is_never_used(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert surroundings(tmp_path).checkpoints.read("dots") is not None
+    assert Checkpoints(folder=tmp_path, key="other").read("dots") is None
+
+
+def test_a_broken_checkpoint_starts_over(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(folder=tmp_path, key="key")
+    checkpoints.write("dots", {"value": torch.ones(3), "texts": ["a"], "number": 1.5})
+    assert (checkpoints.read("dots") or {}).get("number") == 1.5
+    path = tmp_path / "dots.pt"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert checkpoints.read("dots") is None
+    checkpoints.clear()
+    assert not tmp_path.exists()
+
+
+def test_a_rank_that_does_not_lead_writes_no_checkpoint(tmp_path: Path) -> None:
+    Checkpoints(folder=tmp_path / "none", key="key", writes=False).write("dots", {})
+    assert not (tmp_path / "none").exists()
 
 
 def test_batches_cover_every_film_once_and_depend_on_seed_and_epoch_alone() -> None:
-    batches = shuffled_batches(21, 8, seed=1, epoch=2)
-    assert sorted(torch.cat(batches).tolist()) == list(range(21))
-    assert torch.equal(torch.cat(batches), torch.cat(shuffled_batches(21, 8, seed=1, epoch=2)))
-    assert not torch.equal(torch.cat(batches), torch.cat(shuffled_batches(21, 8, seed=1, epoch=3)))
+    batches = shuffled_batches(22, 8, seed=1, epoch=2)
+    assert sorted(torch.cat(batches).tolist()) == list(range(22))
+    assert torch.equal(torch.cat(batches), torch.cat(shuffled_batches(22, 8, seed=1, epoch=2)))
+    assert not torch.equal(torch.cat(batches), torch.cat(shuffled_batches(22, 8, seed=1, epoch=3)))
 
 
-def test_a_last_batch_of_one_is_left_out() -> None:
+def test_a_last_batch_too_small_for_two_films_a_rank_is_left_out() -> None:
     assert [len(batch) for batch in shuffled_batches(17, 8, seed=1, epoch=1)] == [8, 8]
+    assert [len(batch) for batch in shuffled_batches(19, 8, seed=1, epoch=1, ranks=2)] == [8, 8]
+    assert [len(batch) for batch in shuffled_batches(20, 8, seed=1, epoch=1, ranks=2)] == [8, 8, 4]
 
 
-def test_augmentation_is_seeded_mild_and_stays_in_range() -> None:
-    recipe = AugmentationRecipe(degrees=7, shift=0.04, zoom=0.08, contrast=0.15, brightness=0.05)
-    films = torch.zeros((4, 1, 32, 32), dtype=torch.uint8)
-    films[:, :, 8:24, 8:24] = 200
-    first = augment(films, recipe, torch.Generator().manual_seed(0))
-    assert torch.equal(first, augment(films, recipe, torch.Generator().manual_seed(0)))
-    assert not torch.equal(first, augment(films, recipe, torch.Generator().manual_seed(1)))
-    assert first.shape == films.shape
-    assert first.min() >= 0
-    assert first.max() <= 255
-    # What lies far outside the film stays as black as the letterbox.
-    assert (first[:, :, 0, 0] == 0).all()
-    assert (first[:, :, 14:18, 14:18] > 100).all()
+def test_every_place_of_a_run_has_its_own_seed() -> None:
+    def places() -> Iterator[int]:
+        for seed in range(4):
+            for epoch in range(4):
+                yield from (mixed_seed(seed, epoch, batch) for batch in range(20))
 
-
-def test_no_augmentation_is_no_change() -> None:
-    films = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    unchanged = augment(films, AugmentationRecipe(), torch.Generator())
-    torch.testing.assert_close(unchanged, films.float(), atol=1e-2, rtol=0)
-
-
-def test_augmentation_never_flips() -> None:
-    recipe = AugmentationRecipe(degrees=45, shift=0.1, zoom=0.3)
-    films = torch.zeros((64, 1, 32, 32), dtype=torch.uint8)
-    films[:, :, 12:20, 20:28] = 255
-    moved = augment(films, recipe, torch.Generator().manual_seed(0))
-    assert (moved[..., 16:].sum(dim=(1, 2, 3)) > moved[..., :16].sum(dim=(1, 2, 3))).all()
+    assert len(set(places())) == 4 * 4 * 20

@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 from torch import from_numpy
-from torchmetrics.functional.classification import binary_auroc, binary_fbeta_score
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_fbeta_score,
+    binary_specificity,
+)
 
 from training.metrics import (
     Confusion,
     auc,
-    bootstrap_figures,
+    average_precision,
     confusion,
-    expected_calibration_error,
-    interval,
-    patient_weights,
+    f_beta_flag_everything,
+    f_beta_of_rates,
     stratified_auc,
     weighted_auc,
+    weighted_average_precision,
+    weighted_stratified_auc,
 )
 
 REPORT_002 = Confusion(true_negatives=7937, false_positives=4193, false_negatives=2936, true_positives=7358)
@@ -64,28 +70,65 @@ def test_figures_equal_those_of_scikit_learn_and_torchmetrics(seed: int) -> None
     assert counts.f3 == pytest.approx(float(binary_fbeta_score(from_numpy(flagged * 1), from_numpy(labels), beta=3.0)))
     assert counts.sensitivity == pytest.approx(sklearn_metrics.recall_score(labels, flagged))
     assert counts.specificity == pytest.approx(sklearn_metrics.recall_score(labels, flagged, pos_label=0))
+    assert counts.specificity == pytest.approx(float(binary_specificity(from_numpy(flagged * 1), from_numpy(labels))))
+    assert counts.ppv == pytest.approx(sklearn_metrics.precision_score(labels, flagged))
+    assert counts.npv == pytest.approx(sklearn_metrics.precision_score(labels, flagged, pos_label=0))
     assert auc(labels, scores) == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores))
+    assert average_precision(labels, scores) == pytest.approx(sklearn_metrics.average_precision_score(labels, scores))
+    assert average_precision(labels, scores) == pytest.approx(
+        float(binary_average_precision(from_numpy(scores), from_numpy(labels))), abs=1e-6
+    )
     assert auc(labels, scores) == pytest.approx(float(binary_auroc(from_numpy(scores), from_numpy(labels))), abs=1e-6)
 
 
 def test_weighted_figures_equal_those_of_repeated_films() -> None:
     labels, scores = drawn()
+    strata = np.random.default_rng(2).choice(["AP", "PA"], len(labels))
     weights = np.random.default_rng(1).integers(0, 4, (3, len(labels))).astype(float)
-    figures = bootstrap_figures(labels, scores, weights, 0.5)
     for row, counts in enumerate(weights.astype(int)):
-        repeated_labels, repeated_scores = np.repeat(labels, counts), np.repeat(scores, counts)
-        expected = confusion(repeated_labels, repeated_scores, 0.5)
-        assert figures["auc"][row] == pytest.approx(sklearn_metrics.roc_auc_score(repeated_labels, repeated_scores))
-        for name in ("sensitivity", "specificity", "accuracy", "f3", "f3_skill"):
-            assert figures[name][row] == pytest.approx(getattr(expected, name))
+        repeated = np.repeat(labels, counts), np.repeat(scores, counts)
+        one = weights[row : row + 1]
+        assert weighted_auc(labels, scores, one)[0] == pytest.approx(sklearn_metrics.roc_auc_score(*repeated))
+        assert weighted_average_precision(labels, scores, one)[0] == pytest.approx(
+            sklearn_metrics.average_precision_score(*repeated)
+        )
+        assert weighted_stratified_auc(labels, scores, strata, one)[0] == pytest.approx(
+            stratified_auc(*repeated, np.repeat(strata, counts))
+        )
 
 
 def test_one_class_has_no_auc_and_no_ratio() -> None:
     labels, scores = np.ones(4, dtype=np.int64), np.linspace(0, 1, 4)
     assert auc(labels, scores) is None
+    assert average_precision(1 - labels, scores) is None
     assert confusion(labels, scores, 0.5).specificity is None
+    assert confusion(labels, scores, 0.0).npv is None
     assert np.isnan(weighted_auc(labels, scores, np.ones((1, 4)))).all()
-    assert interval(np.array([np.nan, np.nan])) is None
+
+
+def test_no_films_have_no_figures_and_break_nothing() -> None:
+    labels, scores = np.zeros(0, dtype=np.int64), np.zeros(0)
+    assert auc(labels, scores) is None
+    assert average_precision(labels, scores) is None
+    assert stratified_auc(labels, scores, np.zeros(0, dtype=np.str_)) is None
+    assert confusion(labels, scores, 0.5).accuracy is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_f3_from_rates_equals_f3_from_counts(seed: int) -> None:
+    labels, scores = drawn(seed)
+    counts = confusion(labels, scores, 0.5)
+    prevalence = float(labels.mean())
+    assert f_beta_of_rates(counts.sensitivity, 1 - counts.specificity, prevalence) == pytest.approx(counts.f3)
+    assert f_beta_flag_everything(prevalence) == pytest.approx(counts.f3_flag_everything)
+    assert f_beta_of_rates(counts.sensitivity, 1 - counts.specificity, prevalence, 1.0) == pytest.approx(
+        sklearn_metrics.f1_score(labels, scores >= 0.5)
+    )
+
+
+@pytest.mark.parametrize(("prevalence", "f3"), [(0.05, 0.345), (0.10, 0.526), (0.25, 0.769), (0.459, 0.8946)])
+def test_flagging_everything_has_the_f3_of_the_fact_book(prevalence: float, f3: float) -> None:
+    assert f_beta_flag_everything(prevalence) == pytest.approx(f3, abs=5e-4)
 
 
 def test_a_score_that_only_knows_the_view_has_no_view_adjusted_auc() -> None:
@@ -95,25 +138,3 @@ def test_a_score_that_only_knows_the_view_has_no_view_adjusted_auc() -> None:
     scores = (views == "AP") * 1.0
     assert auc(labels, scores) > 0.65
     assert stratified_auc(labels, scores, views) == pytest.approx(0.5)
-
-
-def test_the_bootstrap_draws_patients_not_films() -> None:
-    patients = np.repeat(["a", "b", "c"], [5, 1, 2])
-    for weights in patient_weights(patients, 250, seed=0):
-        assert (weights[:, :5] == weights[:, :1]).all()
-        assert (weights[:, 0] + weights[:, 5] + weights[:, 6] == 3).all()
-
-
-def test_the_bootstrap_gives_as_many_draws_as_asked_and_the_same_ones_again() -> None:
-    patients = np.array([str(number) for number in range(7)])
-    first = np.concatenate(list(patient_weights(patients, 250, seed=3)))
-    assert first.shape == (250, 7)
-    np.testing.assert_array_equal(first, np.concatenate(list(patient_weights(patients, 250, seed=3))))
-
-
-def test_calibrated_scores_have_little_calibration_error() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.random(20_000)
-    labels = (rng.random(20_000) < scores).astype(int)
-    assert expected_calibration_error(labels, scores) < 0.015
-    assert expected_calibration_error(labels, np.clip(scores + 0.2, 0, 1)) > 0.1

@@ -1,25 +1,24 @@
-"""The network takes an ImageNet file with torchvision's keys, and serves what it was trained to."""
+"""The network takes an ImageNet file with torchvision's keys, and answers with findings beside the two logits."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.networks.nets.resnet import resnet18 as monai_resnet18
 from torch import nn
 
-from training.errors import ParityError, RecipeError
-from training.graph import (
-    ServedNetwork,
-    export_graph,
-    prepare_for_export,
-    probabilities,
-    require_parity,
-    score_graph,
+from training.errors import RecipeError
+from training.network import (
+    Learns,
+    TriageNetwork,
+    enter_training,
+    freeze_below,
+    load_backbone,
+    mean_state,
+    save_state,
 )
-from training.network import TriageNetwork, enter_training, freeze_below_last_block, load_backbone, save_state
 from training.recipe import NetworkRecipe
 
 RECIPE = NetworkRecipe(architecture="resnet18", hidden=16, dropout=0.4)
@@ -43,26 +42,6 @@ def three_channel_network() -> nn.Module:
 def films(count: int = 3) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator)
-
-
-def trained_a_little() -> TriageNetwork:
-    """Return a network whose batch statistics are not those of a fresh one."""
-    torch.manual_seed(2)
-    network = TriageNetwork(RECIPE).train()
-    for _ in range(3):
-        network(films(8))
-    return network.eval()
-
-
-@pytest.fixture(scope="module")
-def served() -> ServedNetwork:
-    return ServedNetwork(prepare_for_export(trained_a_little(), half_precision_weights=True), 1.7).eval()
-
-
-@pytest.fixture(scope="module")
-def graph(served: ServedNetwork) -> bytes:
-    """Exported once for the module: tracing a network costs more than all other tests here."""
-    return export_graph(served, size=SIZE, opset=20, half_precision_weights=True)
 
 
 @pytest.fixture
@@ -121,7 +100,7 @@ def test_a_full_disk_is_an_os_error_while_a_state_is_saved() -> None:
 
 def test_only_last_block_and_head_learn_and_frozen_statistics_stay() -> None:
     network = TriageNetwork(RECIPE)
-    freeze_below_last_block(network)
+    freeze_below(network, "last_block")
     enter_training(network)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network(films(4))
@@ -132,33 +111,40 @@ def test_only_last_block_and_head_learn_and_frozen_statistics_stay() -> None:
     assert all(name.startswith(("backbone.layer4.1", "head")) for name in learning)
 
 
-def test_folding_batch_normalisation_changes_no_answer() -> None:
-    network = trained_a_little()
-    folded = prepare_for_export(network, half_precision_weights=False)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+@pytest.mark.parametrize(
+    ("learns", "stages"), [("last_block", ["layer4.1"]), ("last_stage", ["layer4.0", "layer4.1"]), ("whole", ["conv1"])]
+)
+def test_a_stage_teaches_what_it_says(learns: Learns, stages: list[str]) -> None:
+    network = TriageNetwork(RECIPE)
+    freeze_below(network, learns)
+    learning = [name for name, parameter in network.backbone.named_parameters() if parameter.requires_grad]
+    assert all(any(name.startswith(stage) for name in learning) for stage in stages)
+    assert learns == "whole" or all(name.startswith(tuple(stages)) for name in learning)
+
+
+def test_one_logit_a_finding_follows_the_first_two() -> None:
+    recipe = RECIPE.model_copy(update={"findings": ("Mass", "Nodule", "Edema")})
+    network = TriageNetwork(recipe).eval()
     with torch.inference_mode():
-        torch.testing.assert_close(folded(films()), network(films()), atol=1e-5, rtol=1e-4)
+        maps, features, logits = network.feature_maps(films()), network.features(films()), network(films())
+        torch.testing.assert_close(logits, network.head(features))
+    assert maps.shape == (3, 512, 2, 2)
+    torch.testing.assert_close(features, maps.mean(dim=(2, 3)))
+    assert logits.shape == (3, 5)
 
 
-def test_graph_and_network_agree_at_any_batch_size(served: ServedNetwork, graph: bytes) -> None:
-    for count in (1, 5):
-        tensors = [films(count).numpy()]
-        assert require_parity(probabilities(served, tensors), score_graph(graph, tensors, threads=1), 1e-5) <= 1e-5
+def test_a_one_channel_backbone_of_ours_loads_as_it_is(tmp_path: Path) -> None:
+    trained, fresh = TriageNetwork(RECIPE), TriageNetwork(RECIPE)
+    save_state(trained.backbone.state_dict(), tmp_path / "backbone.pth")
+    load_backbone(fresh, tmp_path / "backbone.pth")
+    assert torch.equal(fresh.backbone.conv1.weight, trained.backbone.conv1.weight)
 
 
-def test_weights_are_stored_in_half_precision(graph: bytes) -> None:
-    # 11.2 million of them, two bytes each.
-    assert len(graph) == pytest.approx(22.5e6, rel=0.02)
-
-
-def test_a_graph_tells_nothing_about_the_machine_that_exported_it(graph: bytes) -> None:
-    assert b".py" not in graph
-    assert str(Path.cwd()).encode() not in graph
-
-
-def test_a_difference_beyond_the_tolerance_is_a_parity_error() -> None:
-    assert require_parity(np.array([0.5]), np.array([0.500001]), 1e-5) == pytest.approx(1e-6)
-    with pytest.raises(ParityError, match="differs from the network"):
-        require_parity(np.array([0.5]), np.array([0.5001]), 1e-5)
-    with pytest.raises(ParityError):
-        require_parity(np.array([0.5]), np.array([np.nan]), 1e-5)
+def test_the_mean_of_networks_is_that_of_weights_and_batch_statistics() -> None:
+    states = [TriageNetwork(RECIPE).state_dict() for _ in range(3)]
+    states[1]["backbone.bn1.running_mean"] += 3.0
+    mean = mean_state(states)
+    name = "backbone.layer3.0.conv1.weight"
+    torch.testing.assert_close(mean[name], (states[0][name] + states[1][name] + states[2][name]) / 3)
+    torch.testing.assert_close(mean["backbone.bn1.running_mean"], torch.ones(64))
+    assert mean["backbone.bn1.num_batches_tracked"].dtype == torch.int64

@@ -8,7 +8,7 @@ import pytest
 
 import training
 from training.errors import RecipeError
-from training.recipe import read_recipe
+from training.recipe_files import read_recipe
 
 RECIPES = Path(training.__file__).parent / "recipes"
 SHIPPED = RECIPES / "healthy_unhealthy.toml"
@@ -33,9 +33,31 @@ def test_every_shipped_recipe_is_valid_and_says_what_to_expect(path: Path) -> No
 def test_the_shipped_recipe_is_the_system_of_report_002() -> None:
     recipe = read_recipe(SHIPPED)
     assert (recipe.network.architecture, recipe.network.hidden, recipe.network.dropout) == ("resnet50", 512, 0.4)
-    assert (recipe.head.epochs, recipe.finetune.epochs, recipe.finetune.optimiser) == (500, 5, "sgd")
+    (stage,) = recipe.finetune
+    assert (recipe.head.epochs, stage.learns, stage.epochs, stage.optimiser) == (500, "last_block", 5, "sgd")
+    assert recipe.network.findings == ()
     assert recipe.preprocessing.size == 512
     assert recipe.data.split == "patient"
+
+
+def test_the_flagship_learns_fourteen_findings_and_every_preset_of_it_is_valid() -> None:
+    recipe, cpu, small = (read_recipe(Path("triage"), preset) for preset in (None, "cpu", "small"))
+    assert len(recipe.network.findings) == 14
+    assert (recipe.loss.any_weight, recipe.loss.findings_weight) == (0.5, 1.0)
+    assert [(stage.learns, stage.size or recipe.preprocessing.size) for stage in recipe.finetune] == [
+        ("last_block", 320),
+        ("whole", 320),
+        ("whole", 448),
+    ]
+    assert recipe.sizes == (448, 320)
+    assert recipe.data.official_test
+    assert recipe.averaging.members == 3
+    assert recipe.export.variants == ("fp32", "int8")
+    for preset in (cpu, small):
+        assert preset.network.findings == recipe.network.findings
+        assert not preset.data.official_test
+        assert preset.pretrain is not None
+        assert preset.pretrain.size == preset.preprocessing.size
 
 
 def test_a_preset_overrides_only_what_it_names() -> None:
@@ -70,8 +92,10 @@ def test_comments_and_order_do_not_change_the_digest(tmp_path: Path) -> None:
             'default = "sens99"',
             "threshold: .*default is 'sens99', but the points are: f3, sens95",
         ),
-        ("certified = [0.95]", "certified = [0.95, 0.9500001]", "threshold: .*names a point twice: f3, sens95, sens95"),
+        ("certified = [0.95]", "certified = [0.95, 0.9500001]", "threshold: .*name a point twice: f3, sens95, sens95"),
         ("[head]", "[head", "is not TOML"),
+        ("hidden = 512", 'hidden = 512\nfindings = ["Mass"]', "network.findings and loss.findings_weight go together"),
+        ('learns = "last_block"', 'learns = "everything"', r"finetune\.0\.learns"),
     ],
 )
 def test_a_faulty_recipe_is_refused_by_key(tmp_path: Path, old: str, new: str, named: str) -> None:

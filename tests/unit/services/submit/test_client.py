@@ -32,7 +32,7 @@ RECORD = {
     "timings_ms": {"queue": None, "decode": None, "inference": None, "total": None},
     "attempts": 1,
     "overdue": False,
-    "links": {"self": f"/v1/instances/{FILM_ID}", "study": "/v1/studies/1.2.3"},
+    "links": {"self": f"/v1/instances/{FILM_ID}", "study": "/v1/studies/1.2.3", "preview": None, "heatmap": None},
 }
 QUEUED = RECORD | {"state": "queued", "outcome": None, "reason": None, "done_at": None}
 

@@ -71,6 +71,54 @@ def test_the_official_test_list_is_kept() -> None:
     assert not shared_patients(samples, parts)
 
 
+def test_official_parts_stay_what_they_are_and_the_rest_is_dealt_out() -> None:
+    parts_of = ["train"] * 300 + ["select"] * 150 + ["test"] * 150
+    samples = [sample(number, number // 3, official=part) for number, part in enumerate(parts_of)]
+    parts = split_samples(samples, DataRecipe(**SHARES, official_test=True), seed=1)
+    for official, expected in (
+        ("select", {Part.SELECT}),
+        ("test", {Part.TEST}),
+        ("train", {Part.TRAIN, Part.CALIBRATE}),
+    ):
+        assert {parts[film.id] for film in samples if film.official_part == official} == expected
+    trained = sum(part is Part.TRAIN for part in parts.values())
+    assert trained == pytest.approx(300 * SHARES["train"] / (SHARES["train"] + SHARES["calibrate"]), abs=9)
+
+
+def test_an_official_calibrate_part_leaves_the_rest_to_training() -> None:
+    parts_of = ["train"] * 300 + ["select"] * 90 + ["calibrate"] * 90 + ["test"] * 120
+    samples = [sample(number, number // 3, official=part) for number, part in enumerate(parts_of)]
+    parts = split_samples(samples, DataRecipe(**SHARES, official_test=True), seed=1)
+    assert [parts[film.id] for film in samples] == parts_of
+
+
+@pytest.mark.parametrize("folds", [2, 5, 7])
+def test_every_patient_is_tested_in_exactly_one_fold(folds: int) -> None:
+    samples = collection()
+    tested: list[str] = []
+    for fold in range(folds):
+        parts = split_samples(samples, DataRecipe(**SHARES, folds=folds, test_fold=fold), seed=3)
+        assert not shared_patients(samples, parts)
+        inside = [film for film in samples if parts[film.id] is Part.TEST]
+        tested += sorted({film.patient for film in inside})
+        assert len(inside) == pytest.approx(len(samples) / folds, abs=3)
+        assert sum(film.is_unhealthy for film in inside) == pytest.approx(len(inside) * 2 / 3, rel=0.1)
+        assert sum(film.view == "AP" for film in inside) == pytest.approx(len(inside) / 2, rel=0.15)
+        # The other parts share the rest in proportion to their shares.
+        selected = sum(part is Part.SELECT for part in parts.values())
+        rest = len(samples) - len(inside)
+        assert selected == pytest.approx(rest * SHARES["select"] / (1 - SHARES["test"]), abs=12)
+    assert sorted(tested) == sorted({film.patient for film in samples})
+
+
+def test_folds_follow_the_seed_alone() -> None:
+    samples = collection()
+    recipe = DataRecipe(**SHARES, test_fold=1)
+    first = split_samples(samples, recipe, seed=1)
+    assert split_samples(samples[::-1], recipe, seed=1) == first
+    assert split_samples(samples, recipe, seed=2) != first
+
+
 def test_an_official_list_that_cuts_through_a_patient_is_leakage() -> None:
     samples = [sample(number, number // 3, official="test" if number < 91 else "train_val") for number in range(600)]
     with pytest.raises(PatientLeakage, match=r"1 patients .* \(first: 30\)"):

@@ -1,20 +1,14 @@
-"""Is this a frontal adult chest radiograph that may be judged? If not, the film ends ``not_assessed(reason)``.
-
-Two doors of the walk: ``gate_header`` before any pixel is decoded, ``gate_image`` after. Whatever is in doubt stays out
-(DESIGN §2). Knows headers and gray images; neither files nor networks.
-"""
+"""The first door: what a header alone can refuse, before any pixel is decoded. Knows headers, nothing else."""
 
 from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.decoding.header import Header, ImageFormat
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
-from model.errors import CorruptImage, LateralView, Reason, UnsuitableImage
-from model.image import LEAST_CONTRAST, GrayImage
+from model.errors import LateralView, Reason, UnsuitableImage
 
 # PS3.4 B.5: Computed Radiography, and Digital X-Ray for presentation.
 _JUDGED_SOP_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"})
@@ -34,7 +28,6 @@ _SMALLEST_SIDE: Final = 64
 _LARGEST_SIDE: Final = 6_000
 _MOST_PIXELS: Final = 25_000_000
 _LARGEST_RATIO: Final = 2.5
-_LOOK_AT_SIDE: Final = 512
 
 
 class GateSpec(BaseModel):
@@ -65,27 +58,6 @@ def gate_header(header: Header, spec: GateSpec) -> None:
     if header.image_format is ImageFormat.DICOM:
         _gate_storage(header)
     _gate_size(header)
-
-
-def gate_image(image: GrayImage, header: Header) -> None:
-    """Return if the pixels allow judging.
-
-    Raises
-    ------
-    CorruptImage
-        If image and header are not of the same film.
-    UnsuitableImage
-        Reason ``blank``: the film is constant or almost so (an unexposed plate, a lost detector).
-    """
-    rows, columns = image.pixels.shape
-    # EXIF may have turned the picture; anything else means that these are another film's pixels.
-    if (rows, columns) not in {(header.rows, header.columns), (header.columns, header.rows)}:
-        raise CorruptImage(Reason.DECODE_ERROR, "the pixels do not belong to this header")
-    # Percentiles of a sample: a film has no structure finer than this that would make it less blank.
-    sample = image.pixels[:: max(1, rows // _LOOK_AT_SIDE), :: max(1, columns // _LOOK_AT_SIDE)]
-    low, high = np.percentile(sample, (1, 99))
-    if high - low < LEAST_CONTRAST * abs(image.white - image.black):
-        raise UnsuitableImage(Reason.BLANK, "the film shows next to no contrast")
 
 
 def _refuse(reason: Reason, detail: str) -> UnsuitableImage:

@@ -1,0 +1,86 @@
+"""A payload on its way in. ``spool`` begins it and keeps it; knows no names and no layout of the directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final, Protocol
+
+from services.jobs.disk import create, translate_disk_errors, write_all
+from services.jobs.errors import SpoolFull, SpoolUnavailable
+
+_FREE_SPACE_STEP_BYTES: Final = 8 * 1024**2  # an upload looks at the free space again after so many bytes
+
+
+class Room(Protocol):
+    """What an upload asks of the spool that it goes to."""
+
+    def count(self, more_bytes: int, *, is_checked: bool = True) -> None:
+        """Add to the used bytes; raise SpoolFull where the quota does not allow it."""
+
+    def check_room(self) -> None:
+        """Raise SpoolFull where less of the disk is free than agreed."""
+
+
+class Upload:
+    """A payload on its way in: written, counted and hashed in one pass, invisible until kept.
+
+    An object from ``Spool.begin``. ``size_bytes`` and ``sha256`` are final after the last write; ``path`` lets
+    ``inspect_header`` read what was written so far.
+    """
+
+    def __init__(self, room: Room, path: Path) -> None:
+        self._room = room
+        self._digest = hashlib.sha256()
+        self._looked_at_bytes = 0
+        self._is_open = True
+        self.path = path
+        self.size_bytes = 0
+        with translate_disk_errors():
+            self._descriptor = create(path)
+
+    def write(self, chunk: bytes) -> int:
+        """Append ``chunk`` and return the bytes so far.
+
+        Raises
+        ------
+        SpoolFull
+            If quota or disk are used up; nothing of the upload is left.
+        SpoolUnavailable
+            If the disk fails; nothing of the upload is left.
+        """
+        try:
+            self._room.count(len(chunk))
+            self.size_bytes += len(chunk)
+            if self.size_bytes - self._looked_at_bytes >= _FREE_SPACE_STEP_BYTES:
+                self._looked_at_bytes = self.size_bytes
+                self._room.check_room()
+            with translate_disk_errors():
+                write_all(self._descriptor, chunk)
+        except (SpoolFull, SpoolUnavailable):
+            self.discard()
+            raise
+        self._digest.update(chunk)
+        return self.size_bytes
+
+    def sha256(self) -> str:
+        """Return the hex digest of what was written."""
+        return self._digest.hexdigest()
+
+    def discard(self) -> None:
+        """Remove the upload; harmless when repeated, and after it was kept."""
+        if self._is_open:
+            self._close()
+            self.path.unlink(missing_ok=True)
+            self._room.count(-self.size_bytes, is_checked=False)
+
+    def settle(self, destination: Path) -> None:
+        """Make the bytes durable and move them to ``destination``; the spool's part of ``keep``."""
+        os.fsync(self._descriptor)
+        self.path.rename(destination)
+        self._close()
+
+    def _close(self) -> None:
+        self._is_open = False
+        os.close(self._descriptor)

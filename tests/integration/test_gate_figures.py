@@ -1,0 +1,131 @@
+"""The gate's published figures, through the bundle that ships and the real films of ``shared/data`` (issue 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from model.bundle import Bundle, read_bundle
+from model.decoding.decode import decode
+from model.decoding.inspect import inspect_header
+from model.errors import ImageError, Reason
+from model.gate import EmbeddingGate, GateSpec, gate_header, gate_image
+from model.image import GrayImage
+from model.preprocessing import preprocess
+from model.runtime import Provider, Scorer
+from tests.support.films import png_film
+from tests.support.shared_data import shared_data
+
+BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
+NOT_CHEST = ("AbdomenCT", "BreastMRI", "ChestCT", "Hand", "HeadCT")
+# Every n-th film: the shares need a few hundred films, not all.
+EVERY = 6
+
+
+class ShippedGate:
+    """Every door of the walk, with the bundle's own statistics behind them."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        assert bundle.gate is not None
+        assert bundle.manifest.gate is not None
+        self._spec = bundle.manifest.preprocessing
+        self._scorer = Scorer(bundle, provider=Provider.CPU, threads=1)
+        self._embedding = EmbeddingGate(
+            mean=bundle.gate.mean, covariance=bundle.gate.covariance, limit=bundle.manifest.gate.limit
+        )
+
+    def refusal(self, payload: bytes) -> Reason | None:
+        """Return why the film ends not assessed, or ``None`` where it is scored."""
+        try:
+            header = inspect_header(payload)
+            gate_header(header, GateSpec())
+            image = decode(payload, header)
+            gate_image(image, header)
+            score = self._scorer.score(preprocess(image, self._spec)[np.newaxis])[0]
+            assert score.embedding is not None
+            self._embedding.require_near(score.embedding)
+        except ImageError as error:
+            return error.reason
+        return None
+
+    def share_refused(self, payloads: Iterable[bytes]) -> float:
+        """Return the share of films that end not assessed."""
+        return float(np.mean([self.refusal(payload) is not None for payload in payloads]))
+
+
+@pytest.fixture(scope="module")
+def gate() -> ShippedGate:
+    for directory in sorted(BUNDLES.iterdir()):
+        bundle = read_bundle(directory)
+        if bundle.gate is not None:
+            return ShippedGate(bundle)
+    pytest.skip("the bundle that ships has no gate statistics yet")
+
+
+def shown(path: Path) -> np.ndarray:
+    payload = path.read_bytes()
+    image: GrayImage = decode(payload, inspect_header(payload))
+    return np.rint(image.display() * 255).astype(np.uint8)
+
+
+def enlarged(path: Path, *, through: int | None = None) -> bytes:
+    pixels = shown(path)
+    if through is not None:
+        pixels = cv2.resize(pixels, (through, through), interpolation=cv2.INTER_AREA)
+    return png_film(cv2.resize(pixels, (512, 512), interpolation=cv2.INTER_CUBIC))
+
+
+def test_films_of_other_body_parts_end_not_assessed(gate: ShippedGate) -> None:
+    folders = {name: sorted(shared_data("ood", name).iterdir())[::3] for name in NOT_CHEST}
+    refused = {name: gate.share_refused(enlarged(path) for path in paths) for name, paths in folders.items()}
+    films = sum(len(paths) for paths in folders.values())
+    overall = sum(refused[name] * len(paths) for name, paths in folders.items()) / films
+    assert overall >= 0.95, refused
+    assert min(refused.values()) >= 0.8, refused
+
+
+def test_dicom_files_that_are_no_chest_films_end_not_assessed(gate: ShippedGate) -> None:
+    folder = shared_data("dicom")
+    files = [path for path in folder.rglob("*.dcm") if path.parent.name in {"other_modality", "other_xray"}]
+    assert gate.share_refused(path.read_bytes() for path in files) >= 0.95
+
+
+def test_rasters_that_are_no_films_end_not_assessed(gate: ShippedGate) -> None:
+    files = [path for path in shared_data("hostile").rglob("*") if path.is_file()]
+    assert gate.share_refused(path.read_bytes() for path in files) >= 0.99
+
+
+def test_chest_films_pass_as_they_are_and_through_64_pixels(gate: ShippedGate) -> None:
+    films = sorted(shared_data("nih", "images").iterdir())[::EVERY]
+    assert gate.share_refused(path.read_bytes() for path in films) <= 0.015
+    assert gate.share_refused(enlarged(path, through=64) for path in films) <= 0.05
+    assert gate.share_refused(enlarged(path) for path in sorted(shared_data("ood", "CXR").iterdir())) <= 0.05
+
+
+def test_chest_films_of_other_hospitals_pass(gate: ShippedGate) -> None:
+    films = sorted(shared_data("radiography", "covid").iterdir())[::EVERY]
+    assert gate.share_refused(path.read_bytes() for path in films) <= 0.05
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dicom-test-fil__data_WG04_J2KI_RG1_J2KI.dcm",
+        "dicom-test-fil__data_WG04_JLSN_RG1_JLSN.dcm",
+        "dwv__tests_data_gdcm-CR-MONO1-10-chest.dcm",
+        "pylibjpeg-data__ljdata_ds_JPEG2000Lossless_966_fixed.dcm",
+    ],
+)
+def test_real_chest_dicom_films_pass(gate: ShippedGate, name: str) -> None:
+    assert gate.refusal(shared_data("dicom", "chest_radiograph", name).read_bytes()) is None
+
+
+def test_inverted_chest_films_end_not_assessed(gate: ShippedGate) -> None:
+    films = sorted(shared_data("nih", "images").iterdir())[::EVERY]
+    refusals = [gate.refusal(png_film(255 - shown(path))) for path in films]
+    assert np.mean([reason is not None for reason in refusals]) >= 0.98
+    assert np.mean([reason is Reason.INVERTED for reason in refusals]) >= 0.95

@@ -1,0 +1,181 @@
+"""Reports of simulated films, through the functions that measure real ones; no network takes part."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.intervals import Bootstrap
+from training.operating_points import calibrate_counts, operating_points
+from training.recipe import ThresholdRecipe, certified_name
+from training.report import Judgement, measure
+from training.scored_films import FilmFacts, ScoredFilms
+
+FINDINGS = ("Effusion", "Mass", "Hernia")
+THRESHOLDS = ThresholdRecipe(certified=(0.95, 0.975, 0.99), expected=(0.95,), costs=(10.0,))
+
+
+def simulated_films(
+    count: int = 240,
+    *,
+    unhealthy: NDArray[np.int64] | None = None,
+    separation: float = 1.4,
+    findings: tuple[str, ...] = FINDINGS,
+    views: bool = True,
+    seed: int = 5,
+) -> ScoredFilms:
+    """Return films of patients with one to three each; unhealthy ones score higher by ``separation`` logits."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(count) < 0.58).astype(np.int64) if unhealthy is None else unhealthy
+    scores = _sigmoid(0.3 + separation * (labels - 0.5) + (separation > 0) * rng.normal(size=count))
+    facts = FilmFacts(
+        ids=np.array([f"{seed}-{row:05d}.png" for row in range(count)]),
+        patients=np.array([f"{seed}-{row // (1 + row % 3)}" for row in range(count)]),
+        views=np.where(rng.random(count) < 0.3 + 0.3 * labels, "AP", "PA") if views else np.full(count, "unknown"),
+        sexes=np.where(rng.random(count) < 0.5, "F", "M"),
+        ages=rng.integers(5, 100, count).astype(np.float64),
+        is_disputed=rng.random(count) < 0.08,
+        labels=labels,
+    )
+    truths = {
+        name: labels * (rng.random(count) < share) for share, name in zip((0.4, 0.3, 0.01), findings, strict=False)
+    }
+    return ScoredFilms(
+        facts=facts,
+        scores=scores,
+        variants={"fp32": scores, "int8": np.clip(scores + rng.normal(0, 0.003, count), 0, 1)},
+        rivals={
+            "view_only": np.where(facts.views == "AP", 0.7, 0.5),
+            "hog_logistic_regression": _sigmoid(1.1 * (labels - 0.5) + rng.normal(size=count)),
+        },
+        truths={name: truth.astype(np.int64) for name, truth in truths.items()},
+        finding_scores={name: _sigmoid(truth - 1 + rng.normal(size=count)) for name, truth in truths.items()},
+    )
+
+
+def simulated_report(
+    test: ScoredFilms | None = None,
+    *,
+    calibrate: ScoredFilms | None = None,
+    thresholds: ThresholdRecipe = THRESHOLDS,
+    replicates: int = 100,
+) -> dict[str, Any]:
+    """Return the whole report of ``test``, with thresholds chosen on ``calibrate``; the commits are publish's."""
+    test = simulated_films() if test is None else test
+    calibrate = simulated_films(400, seed=6) if calibrate is None else calibrate
+    chosen = _chosen(calibrate, thresholds)
+    judgement = Judgement(
+        ships="fp32",
+        thresholds={
+            variant: {point["name"]: point["threshold"] for point in chosen["variants"][variant]["points"]}
+            for variant in test.variants
+        },
+        certified={certified_name(sensitivity): sensitivity for sensitivity in thresholds.certified},
+        confidence=thresholds.confidence,
+        prevalences=(0.05, 0.1, 0.25, 0.4, 0.6),
+        temperature=1.21,
+        shift=0.0,
+        leave_out_disputed=True,
+    )
+    return {
+        "bundle": _bundle(),
+        **measure(test, calibrate, judgement, Bootstrap(replicates=replicates, seed=1)),
+        "export": _export(),
+        "operating_points": chosen,
+        "provenance": _provenance(),
+        "history": simulated_history(),
+        "commits": {"manifest": "0" * 40, "publish": "0" * 40},
+    }
+
+
+def simulated_history(members: int = 2) -> list[dict[str, Any]]:
+    """Return the lines of a history of two stages for each of ``members``, and the line of their average."""
+    lines: list[dict[str, Any]] = [
+        {
+            "member": member,
+            "stage": stage,
+            "learns": learns,
+            "size": 96,
+            "number": epoch + 1,
+            "loss": 0.7 - 0.03 * epoch - 0.1 * stage + 0.01 * member,
+            "select_auc": 0.6 + 0.02 * epoch + 0.1 * stage - 0.01 * member,
+            "findings_auc": None,
+            "films_per_second": 90.0,
+            "seconds": 11.0,
+        }
+        for member in range(members)
+        for stage, learns in enumerate(("last_block", "whole"))
+        for epoch in range(5)
+    ]
+    average = {"average_of": members, "member_select_aucs": [0.78] * members, "select_auc": 0.8, "findings_auc": None}
+    return [*lines, average] if members > 1 else lines
+
+
+def _chosen(calibrate: ScoredFilms, thresholds: ThresholdRecipe) -> dict[str, Any]:
+    points = {
+        variant: operating_points(calibrate.facts, scores, thresholds, seed=1, shift=0.0, today=date(2026, 11, 21))
+        for variant, scores in calibrate.variants.items()
+    }
+    return {
+        "default": thresholds.default,
+        "calibrate": calibrate_counts(calibrate),
+        "variants": {variant: {"graph_sha256": "0" * 64, "points": made} for variant, made in points.items()},
+    }
+
+
+def _bundle() -> dict[str, Any]:
+    return {
+        "name": "simulated",
+        "version": "0.0.1",
+        "training_data": "simulated scores, <no film> & no network",
+        "licence": "Apache-2.0",
+        "remarks": [],
+    }
+
+
+def _export() -> dict[str, Any]:
+    graph = {
+        "sha256": "0" * 64,
+        "graph_bytes": 47_123_456,
+        "auc_calibrate": 0.8,
+        "explanation_base": 0.0421,
+        "completeness_max_difference": 2.4e-7,
+        "completeness_tolerance": 1e-5,
+    }
+    fp32 = {"parity": {"probability": 3.1e-7}, "parity_max_difference": 3.1e-7, "parity_films": 64}
+    return {
+        "ships": "fp32",
+        "why": "the recipe asks for fp32",
+        "opset": 20,
+        "temperature": 1.21,
+        "prior_shift": 0.0,
+        "calibrate_prevalence": 0.6,
+        "variants": {
+            "fp32": graph | fp32 | {"parity_tolerance": 1e-5},
+            "int8": graph | {"graph_bytes": 24_654_321, "auc_loss": 0.0004, "max_difference": 0.01},
+        },
+        "gate": {
+            "limit": 93.1,
+            "percentile": 99.5,
+            "films": 620,
+            "dimensions": 64,
+            "calibrate_films": 400,
+            "calibrate_films_beyond": 3,
+        },
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    return {
+        "commit": "0" * 40,
+        "shared_patients": 0,
+        "init_sha256": None,
+        "parts": {"train": {"films": 620, "patients": 480}, "test": {"films": 240, "patients": 133}},
+    }
+
+
+def _sigmoid(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-values)), dtype=np.float64)
