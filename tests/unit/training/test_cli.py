@@ -128,21 +128,24 @@ def test_an_order_takes_along_what_pretrained_weights_say_of_themselves(
     assert RunDirectory(Path("run")).read_order().init_facts == FACTS
 
 
-def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path) -> None:
-    data = write_collection(tmp_path / "data", patients=40, films_per_patient=2, pixels=64)
-    command = [sys.executable, "-c", "from training.cli import main; main()", "run", "triage", "--preset", "small"]
+def test_ctrl_c_is_one_line_and_exit_code_130_and_finished_steps_survive(tmp_path: Path) -> None:
+    data = write_collection(tmp_path / "data", patients=60, films_per_patient=1, pixels=32)
+    root = tmp_path / "run"
+    command = [sys.executable, "-c", "from training.cli import main; main()", "run", RECIPE, "--preset", "cpu"]
     process = subprocess.Popen(
-        [*command, "--data", str(data), "--out", str(tmp_path / "run"), "--threads", "1"],
+        [*command, "--data", str(data), "--out", str(root), "--threads", "1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until((tmp_path / "run" / "order.json").exists, seconds=120, what="the order")
+    wait_until((root / ".finetune.partial").exists, seconds=120, what="the fine-tuning")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.startswith("cxr-train: interrupted; finished steps and checkpoints are kept")
     assert said.count("\n") == 1
+    assert RunDirectory(root).key("pixels") is not None
+    assert RunDirectory(root).key("finetune") is None
 
 
 @pytest.mark.parametrize(
