@@ -10,157 +10,22 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import zipfile
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
 from model.image import Tensor
-from model.preprocessing import PreprocessingSpec
+from model.manifest import GATE_FILE, GOLDEN_FILE, NETWORK_FILE, Manifest
 
-SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-NETWORK_FILE = "model.onnx"
-GOLDEN_FILE = "golden.npz"
-GATE_FILE = "gate.npz"
 REPORT_FILE = "report.json"
 CARD_FILE = "MODEL_CARD.md"
-
-_FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Certificate(_Frozen):
-    """What a certified sensitivity rests on: one unhealthy film each of ``positives`` independent patients.
-
-    ``misses`` of them lie below the threshold; with probability ``1 - delta`` over calibrations the share of unhealthy
-    films below it is at most ``miss_bound``, which is at most ``alpha``.
-    """
-
-    positives: int = Field(ge=1)
-    misses: int = Field(ge=0)
-    miss_bound: float = Field(ge=0.0, le=1.0)
-    alpha: float = Field(gt=0.0, lt=1.0)
-    delta: float = Field(gt=0.0, lt=1.0)
-    certified_on: date
-
-
-class Explanation(_Frozen):
-    """Where the graph answers with its class activation map ``(n, rows, columns)`` float32.
-
-    The map's mean plus ``base`` is the difference of the two logits before temperature: nothing is left unexplained.
-    """
-
-    output_name: str
-    base: float
-
-
-class GateStatistics(_Frozen):
-    """Where the graph answers with its embedding ``(n, d)`` float32, and how far a chest film may lie from the others.
-
-    ``limit`` is the ``percentile`` of the squared Mahalanobis distance of ``films`` films that the network learned
-    from or was selected on. Mean and covariance are arrays of ``gate.npz``.
-    """
-
-    output_name: str
-    limit: float = Field(gt=0.0)
-    percentile: float = Field(gt=50.0, lt=100.0)
-    films: int = Field(ge=1)
-
-
-class OperatingPoint(_Frozen):
-    """A named threshold with its evidence.
-
-    ``threshold`` is a calibrated probability; a film at or above it is flagged, so 0 flags everything.
-    ``positives`` and ``negatives`` count the films that the figures were measured on, named by ``evidence``.
-    """
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_.:-]{0,31}$")
-    threshold: float = Field(ge=0.0, le=1.0)
-    evidence: str
-    certificate: Certificate | None = None
-    positives: int = Field(ge=0)
-    negatives: int = Field(ge=0)
-    sensitivity: float | None = Field(default=None, ge=0.0, le=1.0)
-    specificity: float | None = Field(default=None, ge=0.0, le=1.0)
-    f3: float | None = Field(default=None, ge=0.0, le=1.0)
-    f3_flag_everything: float | None = Field(default=None, ge=0.0, le=1.0)
-
-
-class Manifest(_Frozen):
-    """What a bundle says of itself. Adding a field is compatible, renaming one is not.
-
-    ``files`` maps every other file of the directory to its sha256. ``golden_probabilities`` are the probabilities of
-    the tensors in ``golden.npz`` (key ``tensors``, ``(n, 1, s, s)`` uint8), computed by the exported graph.
-    ``prior_shift`` is what the graph adds to the calibrated logit for a site's own share of unhealthy films.
-    """
-
-    schema_version: Literal[1]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")
-    version: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([+.-][A-Za-z0-9.-]+)?$")
-    labels: tuple[str, ...] = ()
-    preprocessing: PreprocessingSpec
-    input_name: str = "film"
-    output_name: str = "probability"
-    findings_output_name: str | None = None
-    explanation: Explanation | None = None
-    gate: GateStatistics | None = None
-    files: dict[str, str]
-    opset: int = Field(ge=7)
-    precision: Literal["fp32", "int8"] = "fp32"
-    temperature: float = Field(gt=0.0)
-    prior_shift: float = 0.0
-    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
-    default_operating_point: str
-    golden_probabilities: tuple[float, ...] = Field(min_length=1)
-    golden_tolerance: float = Field(default=1e-3, gt=0.0, le=0.01)
-    training_data: str
-    licence: str
-    recipe_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    commit: str
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Manifest:
-        names = [point.name for point in self.operating_points]
-        if len(set(names)) != len(names):
-            raise ValueError("operating point names are not unique")
-        if self.default_operating_point not in names:
-            raise ValueError("default_operating_point is not among operating_points")
-        if bool(self.labels) != (self.findings_output_name is not None):
-            raise ValueError("labels and findings_output_name go together")
-        if not {NETWORK_FILE, GOLDEN_FILE} <= set(self.files):
-            raise ValueError(f"files must name {NETWORK_FILE} and {GOLDEN_FILE}")
-        if (self.gate is not None) != (GATE_FILE in self.files):
-            raise ValueError(f"gate and {GATE_FILE} go together")
-        if not all(_FILE_NAME.match(name) for name in self.files):
-            raise ValueError("a file name is not a plain name")
-        return self
-
-    def operating_point(self, name: str | None = None) -> OperatingPoint:
-        """Return the named operating point, or the default one.
-
-        Raises
-        ------
-        BundleIncompatible
-            If the bundle has no point of that name.
-        """
-        wanted = name or self.default_operating_point
-        for point in self.operating_points:
-            if point.name == wanted:
-                return point
-        known = ", ".join(point.name for point in self.operating_points)
-        raise BundleIncompatible(f"bundle {self.name} has no operating point '{wanted}'; it has: {known}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,9 +107,9 @@ def cross_validate(
     threads: Threads = 0,
 ) -> None:
     """Run RECIPE up to its evaluation once for each fold, in OUT/fold-<i>, and join what the folds never saw."""
-    from training.cross_validation import markdown_table
     from training.fold_runs import fold_directory, fold_recipe, join_runs, run_fold
     from training.ranks import ALONE
+    from training.statistics.cross_validation import markdown_table
 
     order = _order(recipe, preset, data, init)
     for fold in range(folds):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.data_check import CheckReport, check_collection
+from training.datasets.data_check import CheckReport, check_collection
 from training.errors import RecipeError, RunError
 from training.recipe import DataRecipe
 from training.recipe_files import read_recipe

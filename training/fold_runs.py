@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.cross_validation import pooled_figures
 from training.errors import RunError
-from training.folds import join_folds, read_fold
-from training.intervals import Bootstrap
 from training.line import run_step
 from training.recipe import Recipe
 from training.recipe_files import parse_recipe
 from training.run_directory import STEP_NAMES, RunDirectory
+from training.statistics.cross_validation import pooled_figures
+from training.statistics.folds import join_folds, read_fold
+from training.statistics.intervals import Bootstrap
 from training.step import StepContext
 
 _LAST = "evaluate"

@@ -31,9 +31,9 @@ def pretrain(
     threads: Threads = 0,
 ) -> None:
     """Teach RECIPE's backbone on films without labels; give what it writes to `run --init`."""
+    from training.learning.pretraining import PretrainContext
+    from training.learning.pretraining import pretrain as pretrain_backbone
     from training.machine import chosen_device, console_of, use_threads
-    from training.pretraining import PretrainContext
-    from training.pretraining import pretrain as pretrain_backbone
     from training.ranks import joined_ranks
 
     use_threads(threads)

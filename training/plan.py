@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from training.augmentation import augment
 from training.checkpoint import Checkpoints
-from training.compiling import compiled
-from training.fitting import Surroundings, fit
-from training.loss import Labels, triage_loss
-from training.network import TriageNetwork, freeze_below
+from training.learning.augmentation import augment
+from training.learning.compiling import compiled
+from training.learning.fitting import Surroundings, fit
+from training.learning.loss import Labels, triage_loss
+from training.learning.network import TriageNetwork, freeze_below
+from training.learning.task import Epoch
 from training.ranks import ALONE
 from training.recipe import Recipe, StageRecipe
-from training.task import Epoch
 
 _SECONDS_PER_HOUR = 3600.0
 

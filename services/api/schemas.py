@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.bundle import Certificate
+from model.manifest import Certificate
 from services.jobs.records import ModelReference, Priority, Record
 from services.jobs.worklist import RollUp, StudySummary
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from model.bundle import Manifest, read_bundle
+from model.bundle import read_bundle
+from model.manifest import Manifest
 from services.api.access import key_ring
 from services.api.listening import listen
 from services.jobs.settings import ApiSettings, RedisSettings, SettingsError, WorkerSettings, load_settings

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from model.bundle import Bundle, OperatingPoint
+from model.bundle import Bundle
 from model.decision import Decision, Policy, Score, decide, not_assessed
 from model.errors import ImageError, LateralView, NonFiniteScore, Reason, UnsuitableImage
 from model.gate import EmbeddingGate, GateSpec
+from model.manifest import OperatingPoint
 from model.preprocessing import PreprocessingSpec
 from services.jobs.records import Job, ModelReference, Picture
 from services.jobs.spool import Spool

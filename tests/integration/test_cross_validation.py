@@ -11,7 +11,7 @@ from tests.support.datasets import write_collection
 from tests.support.training_runs import TINY
 from training.cli import cross_validate
 from training.fold_runs import fold_directory
-from training.scored_films import read_scored_films
+from training.statistics.scored_films import read_scored_films
 
 FOLDS = 2
 # Long enough to learn something, with calibrate films enough to be calibrated on.

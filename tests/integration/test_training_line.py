@@ -23,8 +23,8 @@ from tests.support.training_runs import context_of, printed, tiny_recipe
 from training.datasets import Part
 from training.datasets.sample import read_samples
 from training.errors import PublishRefused, RunError
+from training.learning.network import TriageNetwork
 from training.line import run_line, run_step
-from training.network import TriageNetwork
 from training.provenance import weights_sha256
 from training.run_directory import STEP_NAMES
 from training.step import StepContext

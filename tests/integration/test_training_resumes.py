@@ -19,9 +19,9 @@ from tests.support.datasets import write_collection
 from tests.support.gateway import wait_until
 from tests.support.training_runs import context_of, tiny_recipe
 from training.errors import RecipeError
+from training.learning.network import TriageNetwork
+from training.learning.pretraining import PretrainContext, pretrain
 from training.line import run_step
-from training.network import TriageNetwork
-from training.pretraining import PretrainContext, pretrain
 from training.provenance import weights_sha256
 from training.ranks import ALONE
 from training.recipe import Recipe

@@ -9,17 +9,8 @@ from typing import Any, Final
 import numpy as np
 from onnx import NodeProto, TensorProto, checker, helper
 
-from model.bundle import (
-    Certificate,
-    Explanation,
-    GateArrays,
-    GateStatistics,
-    Manifest,
-    OperatingPoint,
-    pack_gate,
-    pack_golden,
-    write_bundle,
-)
+from model.bundle import GateArrays, pack_gate, pack_golden, write_bundle
+from model.manifest import Certificate, Explanation, GateStatistics, Manifest, OperatingPoint
 from model.phantom import chest_phantom
 from model.preprocessing import PreprocessingSpec
 

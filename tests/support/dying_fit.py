@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from training.checkpoint import Checkpoints
-from training.fitting import Surroundings, fit
-from training.randomness import shuffled_batches
+from training.learning.fitting import Surroundings, fit
+from training.learning.randomness import shuffled_batches
+from training.learning.task import Judgement
 from training.ranks import ALONE
 from training.recipe import FitRecipe
-from training.task import Judgement
 
 RECIPE = FitRecipe(
     epochs=4, batch_size=8, optimiser="adamw", learning_rate=0.05, schedule="cosine", warmup=0.2, ema_decay=0.8

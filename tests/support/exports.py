@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from model.phantom import chest_phantom
-from training.export_facts import ExportFacts, QuantisedFacts, ReferenceFacts, Variants
-from training.graph import export_graph
-from training.network import TriageNetwork
+from training.graphs.export_facts import ExportFacts, QuantisedFacts, ReferenceFacts, Variants
+from training.graphs.graph import export_graph
+from training.graphs.served import ServedNetwork, prepare_for_export
+from training.learning.network import TriageNetwork
 from training.recipe import NetworkRecipe
-from training.served import ServedNetwork, prepare_for_export
 
 SIZE = 64
 LABELS = ("Effusion", "Mass", "Nodule")

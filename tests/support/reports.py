@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.intervals import Bootstrap
-from training.operating_points import calibrate_counts, operating_points
 from training.recipe import ThresholdRecipe, certified_name
-from training.report import Judgement, measure
-from training.scored_films import FilmFacts, ScoredFilms
+from training.statistics.intervals import Bootstrap
+from training.statistics.operating_points import calibrate_counts, operating_points
+from training.statistics.report import Judgement, measure
+from training.statistics.scored_films import FilmFacts, ScoredFilms
 
 FINDINGS = ("Effusion", "Mass", "Hernia")
 THRESHOLDS = ThresholdRecipe(certified=(0.95, 0.975, 0.99), expected=(0.95,), costs=(10.0,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.scored_films import FilmFacts, ScoredFilms
+from training.statistics.scored_films import FilmFacts, ScoredFilms
 
 
 def invented_films(

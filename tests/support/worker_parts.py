@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from model.bundle import OperatingPoint
 from model.gate import GateSpec
+from model.manifest import OperatingPoint
 from model.preprocessing import PreprocessingSpec
 from services.jobs.beat import Beat
 from services.jobs.connection import connect_heartbeat, connect_worker

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.collection import Collection, Notice, fingerprint
+from training.datasets.film_arrays import IMAGE_ARRAYS, array_checksums, array_lengths
 from training.datasets.nih import FINDINGS
 from training.datasets.sample import Sample
 from training.errors import DatasetError
-from training.film_arrays import IMAGE_ARRAYS, array_checksums, array_lengths
 from training.recipe import DataRecipe
 
 _LABEL_ARRAYS: Final = ("train_labels", "val_labels", "test_labels")

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from training.baselines import HOG_TRAINING_FILMS, hog_features, hog_scores, view_scores
+from training.datasets.films import tensor_batches
+from training.datasets.labels import Table, findings_of, labels_of, patients_of, rows_of, views_of
 from training.datasets.sample import Part, read_samples
-from training.films import tensor_batches
-from training.graph import graph_outputs, score_graph
-from training.intervals import Bootstrap
-from training.labels import Table, findings_of, labels_of, patients_of, rows_of, views_of
-from training.metrics import Floats
-from training.page import write_page
-from training.plots import draw_plots
+from training.graphs.graph import graph_outputs, score_graph
+from training.graphs.served import FINDINGS, PROBABILITY
 from training.recipe import certified_name
-from training.report import Judgement, measure, summary_table
-from training.scored_films import ScoredFilms, facts_of, read_scored_films, write_scored_films
-from training.served import FINDINGS, PROBABILITY
+from training.reporting.page import write_page
+from training.reporting.plots import draw_plots
+from training.statistics.baselines import HOG_TRAINING_FILMS, hog_features, hog_scores, view_scores
+from training.statistics.intervals import Bootstrap
+from training.statistics.metrics import Floats
+from training.statistics.report import Judgement, measure, summary_table
+from training.statistics.scored_films import ScoredFilms, facts_of, read_scored_films, write_scored_films
 from training.step import StepContext
 
 

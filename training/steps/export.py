@@ -10,18 +10,18 @@ import torch
 from model.bundle import pack_gate
 from model.gate import EmbeddingGate
 from model.image import Tensor
-from training.calibration import fit_temperature, prior_shift
+from training.datasets.films import read_tensors
+from training.datasets.labels import labels_of, rows_of
 from training.datasets.sample import Part, read_samples
-from training.embedding import FittedGate, fit_gate
-from training.export_facts import ExportFacts, GateFacts, Variant, Variants, write_export_facts
-from training.films import read_tensors
-from training.graph import export_graph, graph_outputs, pack_graph
-from training.labels import labels_of, rows_of
-from training.network import TriageNetwork
-from training.quantisation import quantise
-from training.served import EMBEDDING, ServedNetwork, margins, prepare_for_export
+from training.graphs.embedding import FittedGate, fit_gate
+from training.graphs.export_facts import ExportFacts, GateFacts, Variant, Variants, write_export_facts
+from training.graphs.graph import export_graph, graph_outputs, pack_graph
+from training.graphs.quantisation import quantise
+from training.graphs.served import EMBEDDING, ServedNetwork, margins, prepare_for_export
+from training.graphs.variants import Evidence, choose_variant, measure_quantised, measure_reference
+from training.learning.network import TriageNetwork
+from training.statistics.calibration import fit_temperature, prior_shift
 from training.step import StepContext
-from training.variants import Evidence, choose_variant, measure_quantised, measure_reference
 
 # Activation ranges settle within some hundred films; the gate's statistics have at most 512 dimensions.
 _RANGE_FILMS = 256

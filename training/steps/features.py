@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.datasets.films import tensor_batches
 from training.datasets.sample import read_samples
-from training.films import tensor_batches
-from training.network import TriageNetwork, load_backbone
+from training.learning.network import TriageNetwork, load_backbone
 from training.progress import track
 from training.provenance import require_same_weights
 from training.step import StepContext

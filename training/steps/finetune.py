@@ -16,18 +16,18 @@ import torch
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from training.compiling import compiled
 from training.errors import RecipeError
-from training.fitting import Surroundings, fit
-from training.network import TriageNetwork, freeze_below, load_backbone, mean_state, save_state
+from training.learning.compiling import compiled
+from training.learning.fitting import Surroundings, fit
+from training.learning.network import TriageNetwork, freeze_below, load_backbone, mean_state, save_state
+from training.learning.randomness import mixed_seed
+from training.learning.stage_films import StageFilms
+from training.learning.task import Epoch, Judgement
 from training.progress import Advance, progress_bar
 from training.provenance import require_same_weights
-from training.randomness import mixed_seed
 from training.ranks import synchronised
 from training.recipe import Recipe, StageRecipe
-from training.stage_films import StageFilms
 from training.step import StepContext
-from training.task import Epoch, Judgement
 
 State = dict[str, Tensor]
 

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.datasets.labels import area_under_curve, findings_of, labels_of, mean_findings_auc, rows_of
 from training.datasets.sample import Part, read_samples
 from training.errors import RunError
-from training.fitting import Surroundings, fit
-from training.labels import area_under_curve, findings_of, labels_of, mean_findings_auc, rows_of
-from training.loss import Labels, triage_loss
-from training.network import TriageNetwork, save_state
+from training.learning.fitting import Surroundings, fit
+from training.learning.loss import Labels, triage_loss
+from training.learning.network import TriageNetwork, save_state
+from training.learning.randomness import mixed_seed, shuffled_batches
+from training.learning.task import Judgement
 from training.progress import progress_bar
-from training.randomness import mixed_seed, shuffled_batches
 from training.ranks import ALONE
 from training.step import StepContext
-from training.task import Judgement
 
 # An epoch on features takes milliseconds; keeping each of hundreds would cost more than the head.
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from model.image import Tensor
+from training.datasets.films import FilmSource, film_tensors
 from training.datasets.sample import read_samples
 from training.errors import RunError
-from training.films import FilmSource, film_tensors
 from training.progress import track
 from training.step import StepContext
 

@@ -13,35 +13,28 @@ from typing import Any
 
 import numpy as np
 
-from model.bundle import (
-    CARD_FILE,
+from model.bundle import CARD_FILE, MANIFEST_FILE, REPORT_FILE, pack_golden, read_bundle, write_bundle
+from model.errors import BundleError
+from model.image import GrayImage, Tensor
+from model.manifest import (
     GATE_FILE,
     GOLDEN_FILE,
-    MANIFEST_FILE,
     NETWORK_FILE,
-    REPORT_FILE,
     Certificate,
     Explanation,
     GateStatistics,
     Manifest,
     OperatingPoint,
-    pack_golden,
-    read_bundle,
-    write_bundle,
 )
-from model.errors import BundleError
-from model.image import GrayImage, Tensor
 from model.phantom import chest_phantom
 from model.preprocessing import PreprocessingSpec, preprocess
-from training.card import write_card
+from training.datasets.films import read_tensors
+from training.datasets.labels import rows_of
 from training.datasets.sample import Part, read_samples
 from training.errors import PublishRefused
-from training.export_facts import ExportFacts, Variant, read_export_facts
-from training.films import read_tensors
-from training.graph import score_graph
-from training.labels import rows_of
-from training.provenance import code_commit
-from training.publish_checks import (
+from training.graphs.export_facts import ExportFacts, Variant, read_export_facts
+from training.graphs.graph import score_graph
+from training.graphs.publish_checks import (
     RESCORED_FILMS,
     require_certified,
     require_faithful,
@@ -50,7 +43,9 @@ from training.publish_checks import (
     require_small,
     require_unleaked,
 )
-from training.served import CAM, EMBEDDING, FILM, FINDINGS, PROBABILITY
+from training.graphs.served import CAM, EMBEDDING, FILM, FINDINGS, PROBABILITY
+from training.provenance import code_commit
+from training.reporting.card import write_card
 from training.step import StepContext
 
 _GOLDEN_FILMS = 8

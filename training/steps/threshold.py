@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from training.datasets.films import tensor_batches
+from training.datasets.labels import rows_of
 from training.datasets.sample import Part, read_samples
-from training.films import tensor_batches
-from training.graph import score_graph
-from training.labels import rows_of
-from training.operating_points import calibrate_counts, operating_points
-from training.scored_films import ScoredFilms, facts_of, write_scored_films
+from training.graphs.graph import score_graph
+from training.statistics.operating_points import calibrate_counts, operating_points
+from training.statistics.scored_films import ScoredFilms, facts_of, write_scored_films
 from training.step import StepContext
 
 

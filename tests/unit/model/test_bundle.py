@@ -10,18 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.bundle import (
-    MANIFEST_FILE,
-    NETWORK_FILE,
-    GateArrays,
-    GateStatistics,
-    pack_gate,
-    pack_golden,
-    read_bundle,
-    read_manifest,
-    write_bundle,
-)
+from model.bundle import MANIFEST_FILE, GateArrays, pack_gate, pack_golden, read_bundle, read_manifest, write_bundle
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
+from model.manifest import NETWORK_FILE, GateStatistics
 from tests.support.bundles import write_tiny_bundle
 
 

@@ -13,9 +13,9 @@ import pytest
 from model.preprocessing import PreprocessingSpec
 from tests.support.datasets import write_archive, write_collection
 from tests.support.training_runs import context_of, tiny_recipe
+from training.datasets.films import FilmSource, film_tensors
 from training.datasets.sample import read_samples
 from training.errors import DatasetError, RunError
-from training.films import FilmSource, film_tensors
 from training.recipe import Recipe
 from training.step import StepContext
 from training.steps import manifest, pixels

@@ -1,0 +1,21 @@
+"""The report's tables as rows of text, for the page and the card alike: neither can print a figure that differs."""
+
+from training.reporting.tables.cells import Table
+from training.reporting.tables.comparisons import baselines, findings, prevalences, subgroups, variants
+from training.reporting.tables.points import certificates, costs, disputed, exact_ratios, f3_figures, promises, ratios
+
+__all__ = [
+    "Table",
+    "baselines",
+    "certificates",
+    "costs",
+    "disputed",
+    "exact_ratios",
+    "f3_figures",
+    "findings",
+    "prevalences",
+    "promises",
+    "ratios",
+    "subgroups",
+    "variants",
+]
