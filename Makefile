@@ -12,10 +12,10 @@ ARGS ?=
 # Runs a recipe line and says how long it took.
 TIMED = started=$$SECONDS; status=0; $(1) || status=$$?; echo "make $@: $$((SECONDS - started)) s"; exit $$status
 
-.PHONY: help demo test check format docs bar ci wheel clean
+.PHONY: help demo test check format docs bar bench-training ci wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "cxr-triage needs Python 3.11 or newer; set PYTHON=")'
@@ -46,6 +46,17 @@ docs: $(VENV)/.develop  ## regenerate docs/settings.md, docs/errors.md and .env.
 
 bar: $(VENV)/.develop  ## the reliability suite: real processes, killed
 	@$(call TIMED,TRIAGE_STATE_MACHINE_EXAMPLES=150 $(BIN)/python -m pytest -m bar $(ARGS))
+
+# The films lie outside of the repository; finished steps and folds in runs/bench are kept.
+DATA ?= ../shared/data
+BENCH := runs/bench
+
+$(BENCH)/backbone.pth: | $(VENV)/.develop
+	$(BIN)/cxr-train pretrain triage --preset cpu --films $(DATA)/radiography --apart-from $(DATA)/nih --out $@
+
+bench-training: $(BENCH)/backbone.pth  ## cross-validate the shipped recipe on DATA, about an hour on two idle cores
+	$(BIN)/cxr-train cross-validate triage --preset cpu --data $(DATA)/nih --out $(BENCH)/folds --init $<
+	TRIAGE_TEST_DATA=$(DATA) $(BIN)/python -m pytest tests/integration/test_gate_figures.py tests/unit/training/statistics/test_guarantees.py
 
 ci: check test bar  ## what .ci/run calls after installing system packages
 

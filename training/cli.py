@@ -101,6 +101,9 @@ def cross_validate(
     data: Data,
     out: Out,
     folds: Annotated[int, typer.Option(min=2, max=20, help="Patient-wise folds; each is the test part once.")] = 5,
+    only: Annotated[
+        int | None, typer.Option(min=0, help="Run this fold and join nothing, so that processes can share the folds.")
+    ] = None,
     init: Init = None,
     preset: Preset = None,
     device: Device = "auto",
@@ -112,13 +115,14 @@ def cross_validate(
     from training.statistics.cross_validation import markdown_table
 
     order = _order(recipe, preset, data, init)
-    for fold in range(folds):
+    for fold in range(folds) if only is None else (only,):
         run_directory = fold_directory(out, fold)
         with run_directory.locked(create=True):
             its_recipe = fold_recipe(order.recipe, fold, folds)
             run_directory.write_order(order.model_copy(update={"recipe": its_recipe}))
             run_fold(_context(run_directory, device=device, threads=threads, to=None, ranks=ALONE))
-    print(markdown_table(join_runs(out, order.recipe, folds)))
+    if only is None:
+        print(markdown_table(join_runs(out, order.recipe, folds)))
 
 
 @app.command()

@@ -35,7 +35,7 @@ class Step:
 
 
 STEPS = (
-    Step(name="manifest", run=manifest.run, sections=("data", "seed")),
+    Step(name="manifest", run=manifest.run, sections=("data", "seed"), uses_init=True),
     Step(name="pixels", run=pixels.run, sections=("preprocessing", "sizes")),
     Step(name="features", run=features.run, sections=("network",), uses_init=True),
     Step(name="head", run=head.run, sections=("head", "loss", "seed")),
@@ -47,7 +47,8 @@ STEPS = (
     ),
     Step(name="export", run=export.run, sections=("export", "gate")),
     Step(name="threshold", run=threshold.run, sections=("threshold",)),
-    Step(name="evaluate", run=evaluate.run, sections=("evaluation",)),
+    # The report repeats what the bundle says of itself.
+    Step(name="evaluate", run=evaluate.run, sections=("evaluation", "bundle")),
     Step(name="publish", run=publish.run, sections=("bundle",)),
 )
 assert tuple(step.name for step in STEPS) == STEP_NAMES
@@ -111,7 +112,7 @@ def _read(context: StepContext) -> Collection:
 
 
 def _keys(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
-    recipe = context.order.recipe
+    recipe, facts = context.order.recipe, context.order.init_facts
     values = {**recipe.model_dump(mode="json"), "sizes": recipe.sizes}
     key = fingerprint
     for step in STEPS:
@@ -120,6 +121,8 @@ def _keys(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
             "step": step.name,
             "recipe": {section: values[section] for section in step.sections},
             "init_sha256": context.order.init_sha256 if step.uses_init else None,
+            # Facts may come later than the weights they describe, and the manifest records both.
+            "init_facts": facts.model_dump(mode="json") if facts is not None and step.uses_init else None,
             "destination": str(context.destination) if step.name == "publish" else None,
         }
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -48,6 +48,8 @@ def test_every_film_is_scored_once_and_finished_folds_are_kept(
     data, out, recipe = tmp_path / "data", tmp_path / "out", tmp_path / "tiny.toml"
     write_noisy_collection(data)
     recipe.write_text(toml(SMALL))
+    cross_validate(recipe, data, out, folds=FOLDS, only=1, device="cpu", threads=1)
+    assert not (out / "cross_validation.json").exists()
     cross_validate(recipe, data, out, folds=FOLDS, device="cpu", threads=1)
     report = json.loads((out / "cross_validation.json").read_text())
     assert "| AUC, pairs within folds |" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from training.checkpoint import Checkpoints
 from training.errors import TrainingDiverged
 from training.learning.network import enter_training
 from training.learning.optimiser import MovingAverage, build_optimiser, build_schedule
-from training.learning.randomness import mixed_seed
+from training.learning.randomness import Draw, mixed_seed
 from training.learning.task import Epoch, Task
 from training.ranks import Ranks
 from training.recipe import FitRecipe
@@ -120,7 +120,7 @@ class _Fit:
         total = torch.tensor([at.loss, float(at.films)], dtype=torch.float64, device=self._device)
         enter_training(self._network)
         for inputs, targets in self._task.batches(at.epoch, at.batch):
-            torch.manual_seed(mixed_seed(self._around.seed, at.epoch, at.batch, self._around.ranks.rank))
+            torch.manual_seed(mixed_seed(Draw.DROPOUT, self._around.seed, at.epoch, at.batch, self._around.ranks.rank))
             loss = self._learn(inputs, targets)
             total += torch.stack([loss.double() * len(inputs), torch.full_like(loss, len(inputs)).double()])
             at.batch += 1

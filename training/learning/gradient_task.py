@@ -21,7 +21,7 @@ from training.learning.gradient_targets import (
 )
 from training.learning.loading import read_ahead
 from training.learning.network import TriageNetwork
-from training.learning.randomness import mixed_seed, shuffled_batches
+from training.learning.randomness import Draw, mixed_seed, shuffled_batches
 from training.ranks import Ranks
 from training.recipe import PretrainRecipe
 
@@ -90,7 +90,7 @@ class MaskedGradients:
         mine = [batch[ranks.rank :: ranks.size] for batch in self._shuffled(epoch)[first:]]
         generator = torch.Generator(self._device)
         for number, films in enumerate(read_ahead(self._read, mine, self._device), start=first):
-            generator.manual_seed(mixed_seed(self._seed, epoch, number, ranks.rank))
+            generator.manual_seed(mixed_seed(Draw.AUGMENTATION, self._seed, epoch, number, ranks.rank))
             augmented = augment(films, self._recipe.augmentation, generator)
             targets = self._targets(augmented)
             yield self._masked(augmented, generator).contiguous(memory_format=torch.channels_last), targets

@@ -15,7 +15,7 @@ from training.errors import RunError
 from training.learning.augmentation import augment
 from training.learning.loading import read_ahead
 from training.learning.loss import Labels, triage_loss
-from training.learning.randomness import mixed_seed, shuffled_batches
+from training.learning.randomness import Draw, mixed_seed, shuffled_batches
 from training.learning.task import Judgement
 from training.recipe import StageRecipe
 from training.step import StepContext
@@ -63,7 +63,7 @@ class StageFilms:
         mine = [self._train[batch[ranks.rank :: ranks.size].numpy()] for batch in self._shuffled(epoch)[first:]]
         generator = torch.Generator(device)
         for number, films in enumerate(read_ahead(self._read, mine, device), start=first):
-            generator.manual_seed(mixed_seed(self._seed, epoch, number, ranks.rank))
+            generator.manual_seed(mixed_seed(Draw.AUGMENTATION, self._seed, epoch, number, ranks.rank))
             augmented = augment(films, self._context.order.recipe.augmentation, generator)
             labels = self._labels.rows(torch.from_numpy(mine[number - first])).to(device)
             yield augmented.contiguous(memory_format=torch.channels_last), labels

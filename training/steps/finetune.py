@@ -20,7 +20,7 @@ from training.errors import RecipeError
 from training.learning.compiling import compiled
 from training.learning.fitting import Surroundings, fit
 from training.learning.network import TriageNetwork, freeze_below, load_backbone, mean_state, save_state
-from training.learning.randomness import mixed_seed
+from training.learning.randomness import Draw, mixed_seed
 from training.learning.stage_films import StageFilms
 from training.learning.task import Epoch, Judgement
 from training.progress import Advance, progress_bar
@@ -180,7 +180,7 @@ def _line(leg: _Leg, epoch: Epoch, recipe: Recipe) -> dict[str, Any]:
 
 
 def _seed(recipe: Recipe, leg: _Leg) -> int:
-    return mixed_seed(recipe.seed, leg.member, leg.number)
+    return mixed_seed(Draw.LEG, recipe.seed, leg.member, leg.number)
 
 
 def _films(context: StepContext, leg: _Leg) -> StageFilms:

@@ -15,7 +15,7 @@ from training.errors import RunError
 from training.learning.fitting import Surroundings, fit
 from training.learning.loss import Labels, triage_loss
 from training.learning.network import TriageNetwork, save_state
-from training.learning.randomness import mixed_seed, shuffled_batches
+from training.learning.randomness import Draw, mixed_seed, shuffled_batches
 from training.learning.task import Judgement
 from training.progress import progress_bar
 from training.ranks import ALONE
@@ -92,5 +92,5 @@ class _Features:
         )
 
     def _shuffled(self, epoch: int) -> list[Tensor]:
-        size, seed = self._recipe.head.batch_size, mixed_seed(self._recipe.seed, 0)
+        size, seed = self._recipe.head.batch_size, mixed_seed(Draw.LEG, self._recipe.seed, 0)
         return shuffled_batches(len(self._train), size, seed=seed, epoch=epoch)

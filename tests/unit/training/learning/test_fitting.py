@@ -19,7 +19,7 @@ from tests.support.dying_fit import RECIPE, Dots, dots_network, fitted, surround
 from training.checkpoint import Checkpoints
 from training.errors import TrainingDiverged
 from training.learning.fitting import fit
-from training.learning.randomness import mixed_seed, shuffled_batches
+from training.learning.randomness import Draw, mixed_seed, shuffled_batches
 from training.learning.task import Epoch, Judgement
 from training.recipe import FitRecipe
 
@@ -158,10 +158,12 @@ def test_a_last_batch_too_small_for_two_films_a_rank_is_left_out() -> None:
     assert [len(batch) for batch in shuffled_batches(20, 8, seed=1, epoch=1, ranks=2)] == [8, 8, 4]
 
 
-def test_every_place_of_a_run_has_its_own_seed() -> None:
+def test_every_purpose_and_place_of_a_run_has_its_own_seed() -> None:
     def places() -> Iterator[int]:
-        for seed in range(4):
-            for epoch in range(4):
-                yield from (mixed_seed(seed, epoch, batch) for batch in range(20))
+        for draw in Draw:
+            for seed in range(4):
+                for epoch in range(4):
+                    yield mixed_seed(draw, seed, epoch)
+                    yield from (mixed_seed(draw, seed, epoch, batch) for batch in range(20))
 
-    assert len(set(places())) == 4 * 4 * 20
+    assert len(set(places())) == len(Draw) * 4 * 4 * 21
