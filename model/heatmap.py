@@ -5,8 +5,9 @@ flagged for a tube or a marker, and a finding can lie where nothing glows.
 
 Heat is in log-odds. A class activation map's mean plus a base is the network's log-odds of *unhealthy*, so that a cell
 of value ``v`` says: were the whole film like this place, the log-odds would be ``base + v``. Only what raises the score
-is drawn. Full heat is the film's own hottest place, but at least ``FULL_HEAT``: a calm film does not glow merely
-because something in it has to be its maximum.
+is drawn, and only what lies over the film: heat in the letterbox's padding is neither drawn nor counted. Full heat is
+the film's own hottest place, but at least ``FULL_HEAT``: a calm film does not glow merely because something in it has
+to be its maximum.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def heat(activation: Activation, shape: tuple[int, int]) -> NDArray[np.float32]:
     raising = np.maximum(activation, np.float32(0))
     square = cv2.resize(raising, (side, side), interpolation=cv2.INTER_CUBIC)
     top, left = (side - rows) // 2, (side - columns) // 2
-    full = max(float(raising.max()), FULL_HEAT)
-    return np.asarray(np.clip(square[top : top + rows, left : left + columns] / full, 0.0, 1.0), dtype=np.float32)
+    film = square[top : top + rows, left : left + columns]
+    return np.asarray(np.clip(film / max(float(film.max()), FULL_HEAT), 0.0, 1.0), dtype=np.float32)
 
 
 def heat_layer(activation: Activation, shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -10,29 +10,64 @@ import io
 import os
 import pickle
 import shutil
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+
+from training.errors import RunError
+
+# What torch.load raises on bytes that are no checkpoint: the archive, the pickle in it, or its words make no sense.
+_UNREADABLE: Final = (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, struct.error)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """The resumable states of one step, by name, in ``folder``; ``writes`` is false where another process does that."""
+    """The resumable states of one step, by name, in ``folder``.
+
+    ``say`` is told when work is lost; ``writes`` is false where another process writes them.
+    """
 
     folder: Path
     key: str
+    say: Callable[[str], None]
     writes: bool = True
 
     def read(self, name: str) -> Any | None:
-        """Return what was last written under ``name`` for the same key, on the CPU; ``None`` if there is nothing."""
+        """Return what was last written under ``name`` for the same key, on the CPU; ``None`` if there is nothing.
+
+        A file that is no checkpoint is put aside as ``NAME.unreadable`` and said so; the training then starts over.
+
+        Raises
+        ------
+        RunError
+            If the file is there and cannot be read now: hours of training may be in it.
+        """
+        path = self.folder / f"{name}.pt"
         try:
-            found = torch.load(self.folder / f"{name}.pt", map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-            # Written whole and renamed, so a file that cannot be read is not ours; the training starts over.
+            content = path.read_bytes()
+        except FileNotFoundError:
             return None
-        return found["state"] if isinstance(found, dict) and found.get("key") == self.key else None
+        except OSError as error:
+            raise RunError(f"cannot read the checkpoint {path} ({error.strerror})") from error
+        try:
+            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            key, state = found["key"], found["state"]
+        except _UNREADABLE as error:
+            self._put_aside(path, error)
+            return None
+        return state if key == self.key else None
+
+    def _put_aside(self, path: Path, error: Exception) -> None:
+        aside = path.with_suffix(".unreadable")
+        try:
+            path.replace(aside)
+        except OSError as denied:
+            raise RunError(f"{path} is no checkpoint and cannot be put aside ({denied.strerror})") from error
+        self.say(f"WARNING: {path} is no checkpoint; it is put aside as {aside.name}, and its training starts over")
 
     def write(self, name: str, state: Any) -> None:
         """Keep ``state`` (tensors, numbers, texts, and dicts and lists of them), replacing the last one at once.

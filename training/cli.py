@@ -5,6 +5,7 @@ torch is imported by the commands that need it, so that ``--help`` answers where
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -12,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from training.data_commands import data_app
-from training.errors import RunError, TrainingError
+from training.errors import LeaderFailed, RunError, TrainingError
 from training.learning_commands import learning_app
 from training.options import Device, Preset, RecipeFile, Threads
 from training.provenance import weights_sha256
@@ -59,10 +59,13 @@ def run(
     """
     from training.following import dismiss, follow
     from training.line import run_line
+    from training.machine import chosen_device
     from training.ranks import joined_ranks
 
     order, run_directory = _order(recipe, preset, data, init), RunDirectory(out)
     with joined_ranks() as ranks:
+        # Every rank finds out at once whether it can compute, not when rank 0 has decoded all films.
+        chosen_device(device, ranks)
         if not ranks.leads:
             follow(lambda: _context(run_directory, device=device, threads=threads, to=to, ranks=ranks), ranks)
             return
@@ -135,13 +138,17 @@ def prepare(recipe: RecipeFile, data: Data, out: Out, init: Init = None, preset:
 
 @app.command()
 def status(out: Out) -> None:
-    """Show which steps of a run directory are finished."""
+    """Show which steps of a run directory are finished; outdated are those finished with other inputs than ordered."""
+    from training.line import states
+    from training.ranks import ALONE
+
     run_directory = RunDirectory(out)
-    order = run_directory.read_order()
-    table = Table("step", "finished", title=f"{order.recipe.bundle.name} {order.recipe.bundle.version}")
-    for name in STEP_NAMES:
-        table.add_row(name, "yes" if run_directory.key(name) else "no")
-    Console().print(table)
+    context = _context(run_directory, device="cpu", threads=0, to=_published_to(run_directory), ranks=ALONE)
+    bundle = context.order.recipe.bundle
+    table = Table("step", "finished", title=f"{bundle.name} {bundle.version}")
+    for name, state in states(context):
+        table.add_row(name, state)
+    context.console.print(table)
 
 
 class _Interrupted(BaseException):
@@ -149,10 +156,15 @@ class _Interrupted(BaseException):
 
 
 def main() -> None:
-    """Entry point. Our own errors are one line on standard error and exit code 2; Ctrl-C is one line and 130."""
+    """Entry point. Our own errors are one line on standard error and exit code 2; Ctrl-C is one line and 130.
+
+    Of several processes that torchrun started, each says so with its number; one that was sent home says nothing.
+    """
     before = signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
+    except LeaderFailed:
+        sys.exit(0)
     except TrainingError as error:
         _leave(str(error), 2)
     except ModuleNotFoundError as error:
@@ -168,9 +180,9 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    # Of several processes that torchrun started, one speaks for all.
-    if os.environ.get("RANK", "0") == "0":
-        print(f"cxr-train: {message}", file=sys.stderr)
+    # As torchrun tells its processes; torch itself may be missing here.
+    place = f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    print(f"cxr-train: {place}{message}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -183,6 +195,12 @@ def _order(recipe: Path, preset: str | None, data: Path, init: Path | None) -> O
         init_sha256=None if init is None else weights_sha256(init),
         init_facts=None if init is None else read_weights_facts(init),
     )
+
+
+def _published_to(run_directory: RunDirectory) -> Path | None:
+    if run_directory.key("publish") is None:
+        return None
+    return Path(json.loads(run_directory.published.read_text(encoding="utf-8"))["bundle"])
 
 
 def _context(run_directory: RunDirectory, *, device: str, threads: int, to: Path | None, ranks: Ranks) -> StepContext:

@@ -5,12 +5,13 @@
     ├── DatasetError             table or films missing, unreadable, or of one class only
     ├── PatientLeakage           two parts of the split share a patient
     ├── RunError                 the run directory lacks what a step needs, or a step failed half-way
-    │   └── TrainingDiverged     loss or AUC is no longer a number, or no temperature calibrates the network
+    │   ├── TrainingDiverged     loss or AUC is no longer a number, or no temperature calibrates the network
+    │   └── LeaderFailed         of several processes, the first has failed and sent this one home
     ├── ParityError              the exported graph answers differently from the trained network
     ├── RecallFloorUnreachable   too few positives to certify the sensitivity that was asked for
     └── PublishRefused           a check failed, or a bundle of that name exists
 
-The command line prints the message as one line and exits 2.
+The command line prints the message as one line and exits 2; at ``LeaderFailed`` it leaves without a word.
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ class TrainingDiverged(RunError):
     """Loss or AUC became NaN or infinite, or no temperature calibrates the network; nothing of the step is kept."""
 
     code: ClassVar[str] = "training_diverged"
+
+
+class LeaderFailed(RunError):
+    """Rank 0 has failed, says why itself, and has sent this rank home."""
+
+    code: ClassVar[str] = "leader_failed"
 
 
 class ParityError(TrainingError):

@@ -16,6 +16,11 @@ def follow(context: Callable[[], StepContext], ranks: Ranks) -> None:
     """Take part in each fine-tuning that rank 0 calls to, until it says that the run is over.
 
     ``context`` is asked for only then: by that time rank 0 has written the order and finished the steps before.
+
+    Raises
+    ------
+    TrainingError
+        As the fine-tuning does; ``LeaderFailed`` if rank 0 has failed.
     """
     while (key := ranks.share("")) != END:
         finetune.take_part(replace(context(), key=key))

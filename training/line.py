@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from training.datasets.collection import Collection
 from training.datasets.reading import read_collection
@@ -22,6 +23,14 @@ from training.provenance import code_commit
 from training.run_directory import STEP_NAMES
 from training.step import StepContext, StepFunction
 from training.steps import evaluate, export, features, finetune, head, manifest, pixels, publish, threshold
+
+
+class State(StrEnum):
+    """Whether a step is finished: with the inputs that are ordered now, with others, or not at all."""
+
+    FINISHED = "yes"
+    OUTDATED = "outdated"
+    MISSING = "no"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +89,8 @@ def run_step(context: StepContext, name: str) -> bool:
     RunError
         If an earlier step is not finished with the inputs of this run.
     """
-    if name == STEP_NAMES[0]:
-        fingerprint = _read(context).fingerprint
-    elif context.run.provenance.exists():
-        fingerprint = json.loads(context.run.provenance.read_text(encoding="utf-8"))["data_fingerprint"]
-    else:
+    fingerprint = _read(context).fingerprint if name == STEP_NAMES[0] else _recorded_fingerprint(context)
+    if fingerprint is None:
         raise RunError(f"step '{name}' needs step '{STEP_NAMES[0]}', which is not finished in {context.run.root}")
     for step, key in _keys(context, fingerprint):
         is_finished = _is_finished(context, step, key)
@@ -95,6 +101,23 @@ def run_step(context: StepContext, name: str) -> bool:
         if not is_finished:
             raise RunError(f"step '{name}' needs step '{step.name}', which is not finished in {context.run.root}")
     raise RunError(f"there is no step '{name}'; the steps are {', '.join(STEP_NAMES)}")
+
+
+def states(context: StepContext) -> Iterator[tuple[str, State]]:
+    """Yield the name and state of each step: what ``run_line`` would keep and what it would repeat.
+
+    The films are read again; where they cannot be, those that the run was made from are taken for unchanged.
+    """
+    try:
+        fingerprint = _read(context).fingerprint
+    except DatasetError as error:
+        fingerprint = _recorded_fingerprint(context) or ""
+        context.console.print(f"films as recorded, because they cannot be read now: {error}", markup=False)
+    for step, key in _keys(context, fingerprint):
+        if _is_finished(context, step, key):
+            yield step.name, State.FINISHED
+        else:
+            yield step.name, State.MISSING if context.run.key(step.name) is None else State.OUTDATED
 
 
 def _read(context: StepContext) -> Collection:
@@ -109,6 +132,14 @@ def _read(context: StepContext) -> Collection:
             f"its films carry: {', '.join(sorted(carried))}"
         )
     return collection
+
+
+def _recorded_fingerprint(context: StepContext) -> str | None:
+    """Return the fingerprint of the films that the manifest was made from, ``None`` where there is no manifest."""
+    if not context.run.provenance.exists():
+        return None
+    fingerprint: str = json.loads(context.run.provenance.read_text(encoding="utf-8"))["data_fingerprint"]
+    return fingerprint
 
 
 def _keys(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:

@@ -1,17 +1,21 @@
-"""Where a run comes from: library versions, the commit of this code, and the weights that it was given."""
+"""Where a run comes from: library versions, the commit of this code, its patients, and the weights it was given."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from training.errors import RunError
 
 _LIBRARIES = ("torch", "monai", "onnx", "onnxscript", "onnxruntime", "scikit-learn", "numpy", "imagecodecs")
 UNKNOWN_COMMIT = "unknown"
+# Its table names a patient for every film; every other form of collection may not.
+_NAMES_PATIENTS = "nih"
 
 
 def library_versions() -> dict[str, str]:
@@ -42,6 +46,14 @@ def code_commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return UNKNOWN_COMMIT
     return described.stdout.strip() or UNKNOWN_COMMIT
+
+
+def patients_known(provenance: Mapping[str, Any]) -> bool:
+    """Return whether every film of the run had a named patient; without, no split can keep patients apart.
+
+    Provenance that was written before this was recorded is believed only where the form of the collection allows it.
+    """
+    return bool(provenance.get("patients_known", provenance["reader"] == _NAMES_PATIENTS))
 
 
 def weights_sha256(path: Path) -> str:

@@ -45,8 +45,8 @@ class DataRecipe(_Frozen):
 
     ``reader`` names the collection's form. ``healthy`` are the labels (class names, folder names) that mean no finding.
     ``missing_images`` says what a row without a film means: a broken download (``error``), or a table that covers more
-    than is at hand (``skip``). ``leave_out_disputed`` keeps films whose two readings contradict each other out of
-    everything but a second look at the test part.
+    than is at hand (``skip``). ``leave_out_disputed`` keeps films that a second reading called normal out of everything
+    but a second look at the test part.
 
     ``test_fold`` makes the test part one of ``folds`` equal patient-wise folds instead of the share ``test``, whose
     films then go to the other parts in proportion: cross-validation runs the line once for each.
@@ -238,9 +238,10 @@ class ExportRecipe(_Frozen):
     """How the graph is written, which variants of it are tried, and how closely it must follow the network.
 
     ``variants`` are exported, measured and certified each on its own graph. ``ships`` names the one that is published;
-    ``best`` is int8 where it costs at most ``int8_auc_loss`` on calibrate films, else fp32. ``site_prevalence`` shifts
-    the served probabilities from the calibrate part's share of unhealthy films to a site's (thresholds move along, so
-    that no decision changes).
+    ``best`` is int8 where it costs at most ``int8_auc_loss`` on calibrate films, else fp32; these films certify it too,
+    so that its certificate is exact only where ``ships`` names a graph. Tolerances may be smaller than the product's
+    own, which ``publish`` asks for whatever they say. ``site_prevalence`` shifts the served probabilities from the
+    calibrate part's share of unhealthy films to a site's (thresholds move along, so that no decision changes).
     """
 
     opset: int = Field(default=20, ge=18)

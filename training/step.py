@@ -43,7 +43,12 @@ class StepContext:
 
     def checkpoints(self, step: str) -> Checkpoints:
         """Return where ``step`` keeps what it resumes from after it was killed."""
-        return Checkpoints(folder=self.run.root / f".{step}.checkpoints", key=self.key, writes=self.ranks.leads)
+        return Checkpoints(
+            folder=self.run.root / f".{step}.checkpoints",
+            key=self.ranks.keyed(self.key),
+            say=self.console.print,
+            writes=self.ranks.leads,
+        )
 
 
 class StepFunction(Protocol):

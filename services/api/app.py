@@ -18,6 +18,7 @@ from services.api import problems
 from services.api.access import key_ring
 from services.api.backpressure import Backpressure
 from services.api.completions import Completions
+from services.api.drawings import Drawings
 from services.api.gateway import Gateway
 from services.api.lingering import LingeringClose
 from services.api.metrics import GatewayMetrics
@@ -95,6 +96,7 @@ def _build(client: Redis, api: ApiSettings, spool_settings: SpoolSettings) -> Ga
         worklist=Worklist(client, limits=limits),
         spool=spool,
         uploads=Uploads(spool, api),
+        drawings=Drawings(),
         completions=Completions(client, queue, on_done=backpressure.film_done),
         readiness=Readiness(queue, spool),
         backpressure=backpressure,
@@ -118,6 +120,7 @@ def _lifespan(gateway: Gateway, client: Redis) -> Callable[[FastAPI], contextlib
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            gateway.drawings.close()
             await client.aclose()
 
     return lifespan

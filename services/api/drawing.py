@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.heatmap import heat_layer, is_drawable, overlay
 from model.preview import PREVIEW_SIDE
 from services.jobs.errors import PictureGone
-from services.jobs.pictures import unpack_picture
+from services.jobs.pictures import film_and_model, unpack_picture
 
 # zlib's fastest: a radiograph's noise leaves the others a tenth to gain, at three times the time.
 _PNG_OPTIONS: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
@@ -28,14 +28,14 @@ def draw_preview(kept: bytes, *, of: str) -> bytes:
 
 def draw_overlay(kept_preview: bytes, kept_activation: bytes, *, film: str, model: str) -> bytes:
     """Return the film with its heat over it as an RGB PNG; raise PictureGone where either is not what was kept."""
-    drawn = overlay(_preview(kept_preview, film), _activation(kept_activation, model))
+    drawn = overlay(_preview(kept_preview, film), _activation(kept_activation, film, model))
     return _png(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
 
 
 def draw_heat(kept_preview: bytes, kept_activation: bytes, *, film: str, model: str) -> bytes:
     """Return the heat alone as an RGBA PNG of the preview's size; raise PictureGone as ``draw_overlay``."""
     rows, columns = _preview(kept_preview, film).shape
-    drawn = heat_layer(_activation(kept_activation, model), (rows, columns))
+    drawn = heat_layer(_activation(kept_activation, film, model), (rows, columns))
     return _png(cv2.cvtColor(drawn, cv2.COLOR_RGBA2BGRA))
 
 
@@ -46,8 +46,8 @@ def _preview(kept: bytes, of: str) -> NDArray[np.uint8]:
     return array
 
 
-def _activation(kept: bytes, of: str) -> NDArray[np.float32]:
-    array = unpack_picture(kept, of=of)
+def _activation(kept: bytes, film: str, model: str) -> NDArray[np.float32]:
+    array = unpack_picture(kept, of=film_and_model(film=film, model=model))
     if array.dtype != np.float32 or not is_drawable(array):
         raise PictureGone("what was kept is no activation map")
     return array

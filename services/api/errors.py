@@ -20,10 +20,11 @@ ApiError
 ├── ModelNotLoaded          no live worker serves a model of this digest
 ├── PictureUnavailable      the film is known, but not this picture of it
 │   ├── FilmNotDone         the film has no outcome yet
-│   ├── FilmNotAssessed     the film ended without what the picture shows
-│   └── PictureAbsent       the film was scored, but the picture was never kept
+│   ├── FilmNotAssessed     the film was not assessed, and there is no such picture of it
+│   └── PictureAbsent       the film was decoded, but the picture was never kept
 └── NotReady                cannot serve at the moment
     ├── UploadsBusy         as many uploads in flight as we allow
+    ├── PicturesBusy        as many pictures waiting to be drawn as we allow
     └── NotReconciled       queue and spool have not been compared since start
 
 Classes carry ``code``, never a status: ``problems`` holds the one table.
@@ -158,13 +159,13 @@ class FilmNotDone(PictureUnavailable):
 
 
 class FilmNotAssessed(PictureUnavailable):
-    """The film was not assessed: there is no score to explain, or not even pixels to show."""
+    """The film was not assessed, and no such picture was made of it; its ``reason`` says why."""
 
     code: ClassVar[str] = "film_not_assessed"
 
 
 class PictureAbsent(PictureUnavailable):
-    """The film was scored, but by a model without heat maps, or while the spool had no room for pictures."""
+    """The film was decoded, but this picture was not kept: no heat maps in its model, or no room or time for it."""
 
     code: ClassVar[str] = "picture_absent"
 
@@ -180,6 +181,12 @@ class UploadsBusy(NotReady):
     """As many uploads are in flight as we allow."""
 
     code: ClassVar[str] = "uploads_busy"
+
+
+class PicturesBusy(NotReady):
+    """As many pictures are waiting to be drawn as we allow."""
+
+    code: ClassVar[str] = "pictures_busy"
 
 
 class NotReconciled(NotReady):

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from services.api.access import KeyRing
 from services.api.backpressure import Backpressure
 from services.api.completions import Completions
+from services.api.drawings import Drawings
 from services.api.metrics import GatewayMetrics
 from services.api.readiness import Readiness
 from services.api.uploads import Uploads
@@ -26,6 +27,7 @@ class Gateway:
     worklist: Worklist
     spool: Spool
     uploads: Uploads
+    drawings: Drawings
     completions: Completions
     readiness: Readiness
     backpressure: Backpressure

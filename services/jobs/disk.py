@@ -70,3 +70,21 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def size_bytes(path: Path) -> int:
+    """Return a file's size; 0 where there is none, because others may have removed it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def delete(path: Path) -> int:
+    """Delete a file and return its size; 0 where it had gone already."""
+    try:
+        freed_bytes = path.stat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return freed_bytes

@@ -2,8 +2,8 @@
 
 Written by the worker, read by the gateway. Nothing is synced, because a picture can be done without: after a power cut
 a file may hold zeros, and zeros would be a heat map without heat. So what does not add up is ``PictureGone``, never
-shown. The checksum starts from the payload's digest (preview) or the model's (heat map): one kept by a worker that
-serves another model is not drawn beside this one's probability.
+shown. The checksum starts from the payload's digest, for a heat map together with the model's: a map of another film is
+never drawn over this one, nor one of another model beside this one's probability.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from numpy.typing import NDArray
 from services.jobs.errors import PictureGone
 
 _CHECKSUM: Final = struct.Struct(">I")
+
+
+def film_and_model(*, film: str, model: str) -> str:
+    """Return what a heat map is a picture of: a film's sha256 together with the digest of a model."""
+    return f"{film}:{model}"
 
 
 def pack_picture(array: NDArray[Any], *, of: str) -> bytes:

@@ -140,13 +140,16 @@ class Timings(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go next, relative to the service's root; ``null`` for a picture that this film does not have."""
+    """Where to go next, relative to the service's root; ``null`` for a picture that this film does not have.
 
-    model_config = ConfigDict(frozen=True)
+    A service of 0.1.0 does not name pictures at all; ours always does, and its document says so.
+    """
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
     self: str
     study: str
-    preview: str | None
-    heatmap: str | None
+    preview: str | None = None
+    heatmap: str | None = None
 
 
 class Record(BaseModel):

@@ -59,10 +59,15 @@ class SpoolSettings(BaseSettings):
         description="Shared by gateway and workers; every payload lives here until retention.",
     )
     quota_bytes: int = Field(
-        default=20 * 1024**3, ge=1024**2, description="Uploads are refused with 507 when the spool holds this much."
+        default=20 * 1024**3,
+        ge=1024**2,
+        description="Uploads are refused with 507 when payloads take this much. Pictures may take a fifth besides.",
     )
     minimum_free_ratio: float = Field(
-        default=0.10, ge=0.0, le=0.9, description="Uploads are refused with 507 when less of the disk is free."
+        default=0.10,
+        ge=0.0,
+        le=0.9,
+        description="Uploads are refused with 507 when less of the disk is free; pictures are lost below twice that.",
     )
 
 

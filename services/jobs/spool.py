@@ -16,18 +16,17 @@ What a crash can leave behind, and what becomes of it:
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
-import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from services.jobs.disk import sync_directory, translate_disk_errors, write_durably, write_whole
+from services.jobs.disk import delete, size_bytes, sync_directory, translate_disk_errors, write_durably, write_whole
 from services.jobs.errors import PictureGone, RecordCorrupt, SpoolFull, SpoolUnavailable
+from services.jobs.quota import Quota, Usage
 from services.jobs.records import Job, Picture
 from services.jobs.stored import dump_job, load_job
 from services.jobs.upload import Upload
@@ -35,12 +34,9 @@ from services.jobs.upload import Upload
 logger = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 3600.0
-_RECOUNT_SECONDS = 5.0  # a full spool is measured again at most this often, because that reads every folder
 _PAYLOAD_NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
 _SIDECAR_SUFFIX = ".json"
-_PICTURE_SUFFIXES = tuple(f".{picture}" for picture in Picture)
-# Pictures leave this much of the quota to payloads: a film without a picture is read all the same.
-_PICTURES_QUOTA_SHARE = 0.9
+_PICTURE_SUFFIX = re.compile(rf"\.({'|'.join(Picture)})(-[0-9a-f]{{8}})?")
 
 
 def payload_name(film_id: str) -> str:
@@ -51,32 +47,43 @@ def payload_name(film_id: str) -> str:
 class Spool:
     """The directory: ``tmp/<uuid>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
 
-    Pictures lie beside their payload as ``….preview`` and ``….heatmap``, and count as payloads do.
-
-    ``used_bytes`` is counted at start, at every ``tidy`` and before the quota refuses anything, and adjusted in
-    between. What other processes that share the directory keep and remove is seen only then; the quota is a guard
-    rail, not an account.
+    Pictures lie beside their payload: ``….preview``, and ``….heatmap-<8 digits of the model's digest>``, so that a
+    worker that comes late with another model does not take the place of the map that the film's record speaks of.
     """
 
-    def __init__(self, directory: Path, *, quota_bytes: int, minimum_free_ratio: float = 0.10) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        quota_bytes: int,
+        minimum_free_ratio: float = 0.10,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._directory = directory
         self._incoming = directory / "tmp"
-        self._quota_bytes = quota_bytes
-        self._minimum_free_ratio = minimum_free_ratio
-        self._lock = threading.Lock()
-        self._recounting = threading.Lock()
-        self._recounted_at = -math.inf
         with translate_disk_errors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
             self._incoming.mkdir(mode=0o700, exist_ok=True)
-            self.used_bytes = self._measure()
+        self._quota = Quota(
+            directory,
+            quota_bytes=quota_bytes,
+            minimum_free_ratio=minimum_free_ratio,
+            measure=self._measure,
+            clock=clock,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """What lies here, as far as this process knows."""
+        return self._quota.usage
 
     def begin(self) -> Upload:
         """Open an upload; raise SpoolFull if quota or free space is used up, SpoolUnavailable if not writable."""
-        self.count(0)
-        self.check_room()
-        return Upload(self, self._incoming / uuid.uuid4().hex)
+        self._quota.recount_if_stale()
+        self._quota.count(0)
+        self._quota.check_room()
+        return Upload(self._quota, self._incoming / uuid.uuid4().hex)
 
     def keep(self, upload: Upload, job: Job) -> None:
         """Make payload and sidecar durable under ``job.payload``; on return a power cut loses neither.
@@ -101,7 +108,7 @@ class Spool:
         # A failing disk may refuse this too; the sweep finds what stays.
         with suppress(OSError):
             payload.unlink()
-            self.count(-upload.size_bytes, is_checked=False)
+            self._quota.count(-upload.size_bytes, is_checked=False)
         with suppress(OSError):
             sidecar.unlink()
 
@@ -112,25 +119,29 @@ class Spool:
             path.stat()
         return path
 
-    def keep_picture(self, job: Job, picture: Picture, content: bytes) -> None:
+    def keep_picture(self, job: Job, picture: Picture, content: bytes, *, by: str | None = None) -> None:
         """Put a picture beside its payload, in place of an earlier one; whole for readers, but not synced.
 
-        Raises SpoolFull or SpoolUnavailable, and then nothing of it is left.
+        ``by`` is the digest of the model that it comes from, where it comes from one. Raises SpoolFull or
+        SpoolUnavailable, and then nothing of it is left.
         """
-        self.count(len(content), share=_PICTURES_QUOTA_SHARE)
+        path = self._picture(job.payload, picture, by)
+        with translate_disk_errors():
+            more_bytes = len(content) - size_bytes(path)
+        self._quota.count_picture(more_bytes)
         try:
-            self.check_room()
+            self._quota.check_room_for_pictures()
             with translate_disk_errors():
-                write_whole(self._picture(job.payload, picture), content, draft=self._incoming / uuid.uuid4().hex)
+                write_whole(path, content, draft=self._incoming / uuid.uuid4().hex)
         except (SpoolFull, SpoolUnavailable):
-            self.count(-len(content), is_checked=False)
+            self._quota.count_picture(-more_bytes, is_checked=False)
             raise
 
-    def read_picture(self, payload: str, picture: Picture) -> bytes:
+    def read_picture(self, payload: str, picture: Picture, *, by: str | None = None) -> bytes:
         """Return what ``keep_picture`` wrote; raise PictureGone if it is not there."""
         with translate_disk_errors():
             try:
-                return self._picture(payload, picture).read_bytes()
+                return self._picture(payload, picture, by).read_bytes()
             except FileNotFoundError as error:
                 raise PictureGone("the picture is not in the spool") from error
 
@@ -138,11 +149,10 @@ class Spool:
         """Delete pictures, payload and sidecar; idempotent. The sidecar goes last, see the module's docstring."""
         payload = self._path(job.payload)
         with translate_disk_errors():
-            for path in (*(self._picture(job.payload, picture) for picture in Picture), payload):
-                with suppress(FileNotFoundError):
-                    size_bytes = path.stat().st_size
-                    path.unlink()
-                    self.count(-size_bytes, is_checked=False)
+            for path in payload.parent.glob(f"{payload.name}.*"):
+                if _PICTURE_SUFFIX.fullmatch(path.suffix):
+                    self._quota.count_picture(-delete(path), is_checked=False)
+            self._quota.count(-delete(payload), is_checked=False)
             _sidecar(payload).unlink(missing_ok=True)
 
     def journal(self, *, older_than_seconds: float) -> Iterator[Job]:
@@ -174,30 +184,8 @@ class Spool:
                     if path.stat().st_mtime < before:
                         path.unlink()
                         removed += 1
-        with self._recounting:
-            self._recount()
+        self._quota.recount()
         return removed
-
-    # -- used by Upload --------------------------------------------------------------------------------------------
-    def count(self, more_bytes: int, *, is_checked: bool = True, share: float = 1.0) -> None:
-        """Add to the used bytes; raise SpoolFull where this share of the quota does not allow it.
-
-        Payloads are removed by other processes, so a quota that seems used up is looked at again first.
-        """
-        quota_bytes = share * self._quota_bytes
-        if is_checked and self.used_bytes + more_bytes > quota_bytes:
-            self._recount_if_due()
-        with self._lock:
-            if is_checked and self.used_bytes + more_bytes > quota_bytes:
-                raise SpoolFull("the spool's quota is used up")
-            self.used_bytes += more_bytes
-
-    def check_room(self) -> None:
-        """Raise SpoolFull where less of the disk is free than agreed."""
-        with translate_disk_errors():
-            disk = os.statvfs(self._directory)
-        if disk.f_bavail < self._minimum_free_ratio * disk.f_blocks:
-            raise SpoolFull("the disk is nearly full")
 
     # -- inside ----------------------------------------------------------------------------------------------------
     def _path(self, payload: str) -> Path:
@@ -205,9 +193,12 @@ class Spool:
             raise ValueError("a payload's name is <id>.<uuid>")
         return self._directory / payload[:2] / payload
 
-    def _picture(self, payload: str, picture: Picture) -> Path:
+    def _picture(self, payload: str, picture: Picture, by: str | None) -> Path:
         path = self._path(payload)
-        return path.with_name(f"{path.name}.{picture}")
+        suffix = f".{picture}" if by is None else f".{picture}-{by[:8]}"
+        if not _PICTURE_SUFFIX.fullmatch(suffix):
+            raise ValueError("a picture is named by what it is and by the digest of a model")
+        return path.with_name(path.name + suffix)
 
     def _make_room_for(self, payload: Path) -> None:
         if not payload.parent.is_dir():
@@ -231,31 +222,19 @@ class Spool:
         yield from self._incoming.iterdir()
         for entry in self._files():
             path = Path(entry.path)
-            if path.suffix in (_SIDECAR_SUFFIX, *_PICTURE_SUFFIXES) and not path.with_suffix("").exists():
+            is_beside = path.suffix == _SIDECAR_SUFFIX or _PICTURE_SUFFIX.fullmatch(path.suffix)
+            if is_beside and not path.with_suffix("").exists():
                 yield path
 
-    def _recount_if_due(self) -> None:
-        with self._recounting:
-            if time.monotonic() - self._recounted_at >= _RECOUNT_SECONDS:
-                self._recount()
-
-    def _recount(self) -> None:
-        """Count anew; one at a time, or a difference would be taken over twice."""
-        counted_before = self.used_bytes
+    def _measure(self) -> Usage:
+        payload_bytes = picture_bytes = 0
         with translate_disk_errors():
-            measured = self._measure()
-        with self._lock:
-            # Uploads go on during the count; what they added since is taken over.
-            self.used_bytes += measured - counted_before
-        self._recounted_at = time.monotonic()
-
-    def _measure(self) -> int:
-        measured = 0
-        kept = (Path(entry.path) for entry in self._files() if not entry.name.endswith(_SIDECAR_SUFFIX))
-        for path in (*self._incoming.iterdir(), *kept):
-            with suppress(FileNotFoundError):
-                measured += path.stat().st_size
-        return measured
+            for path in (*self._incoming.iterdir(), *(Path(entry.path) for entry in self._files())):
+                if _PICTURE_SUFFIX.fullmatch(path.suffix):
+                    picture_bytes += size_bytes(path)
+                elif path.suffix != _SIDECAR_SUFFIX:
+                    payload_bytes += size_bytes(path)
+        return Usage(payload_bytes=payload_bytes, picture_bytes=picture_bytes)
 
     def _report_unreadable(self, payload: Path, error: Exception | None) -> None:
         logger.error(

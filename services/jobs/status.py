@@ -35,7 +35,8 @@ class WorkerStatus:
     """What a live worker says of itself once a heartbeat.
 
     ``beat_ms`` is replaced by Redis' clock when announced. ``operating_points`` are (name, threshold, sensitivity,
-    specificity, ...) as the manifest has them, dumped to plain JSON types.
+    specificity, ...) as the manifest has them, dumped to plain JSON types. What has a default is what a worker of
+    0.1.0 serves, which does not say it: while a site upgrades, such a worker must not look as if it were gone.
     """
 
     consumer: str
@@ -46,10 +47,10 @@ class WorkerStatus:
     operating_point: str
     threshold: float
     labels: tuple[str, ...]
-    precision: str
-    has_heatmap: bool
-    has_embedding_gate: bool
     operating_points: tuple[dict[str, object], ...]
+    precision: str = "fp32"
+    has_heatmap: bool = False
+    has_embedding_gate: bool = False
 
 
 _WORKER_STATUS: TypeAdapter[WorkerStatus] = TypeAdapter(WorkerStatus)

@@ -44,7 +44,9 @@ class Result(BaseModel):
     model: ModelReference | None
     findings: tuple[FindingRecord, ...] | None
     timings_ms: Timings
-    pictures: tuple[Picture, ...] = ()  # results of 0.1.0 do not have it, and their films have none
+    # Results of 0.1.0 do not have it, and their films have none. A gateway of 0.1.0 cannot read results that have it,
+    # and answers 503 for their films until it is upgraded: gateways are upgraded before workers.
+    pictures: tuple[Picture, ...] = ()
 
 
 def dump_job(job: Job) -> str:

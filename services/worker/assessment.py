@@ -108,7 +108,7 @@ class Assessor:
             film = await self._decoding.decode(request)
         except RefusedFilm as refused:
             pictures = await self._pictures.keep_preview(job, refused.preview)
-            return Assessment(decision=not_assessed(refused.reason), pictures=pictures)
+            return Assessment(decision=not_assessed(refused.reason), pictures=pictures, decode_ms=refused.decode_ms)
         except ImageError as error:
             return Assessment(decision=not_assessed(error.reason, is_lateral=isinstance(error, LateralView)))
         # The preview is written while the network runs.

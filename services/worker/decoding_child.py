@@ -128,6 +128,7 @@ def answer(content: bytes) -> tuple[DecodingReply, bytes]:
     except Exception as unforeseen:  # noqa: BLE001 - the outermost guard: no film may be lost to a parser's surprise
         reason, error = Reason.DECODE_ERROR, type(unforeseen).__name__
     reply = DecodingReply(
+        sha256=request.sha256,
         status=status,
         reason=reason,
         is_lateral=is_lateral,

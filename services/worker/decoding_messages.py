@@ -3,7 +3,8 @@
 A frame is a length (4 bytes, big endian) and that many bytes. The worker sends one request frame a film. The child
 answers ``READY`` once, when it may be used; then for each film ``OPENED``, a reply frame, the ``size * size`` bytes of
 the tensor where one was made, and the ``rows * columns`` bytes of the preview where the reply states its shape.
-``OPENED`` separates a child that died idle from one that died of the film.
+``OPENED`` separates a child that died idle from one that died of the film. A reply repeats the request's ``sha256``:
+what a film made its child say too much must never be taken for the next film's answer.
 """
 
 from __future__ import annotations
@@ -71,12 +72,14 @@ class ReplyStatus(StrEnum):
 class DecodingReply(BaseModel):
     """What became of a film. ``error`` is the class of what went wrong, for the log; never its text.
 
-    ``is_lateral``: the reason is ``view``, and the film is certainly a lateral. ``preview_shape``: rows and columns of
-    the preview, where there is one; also of a film that was decoded but may not be judged.
+    ``sha256`` is the request's. ``is_lateral``: the reason is ``view``, and the film is certainly a lateral.
+    ``preview_shape``: rows and columns of the preview, where there is one; also of a film that was decoded but may not
+    be judged.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    sha256: str
     status: ReplyStatus
     reason: Reason | None = None
     is_lateral: bool = False

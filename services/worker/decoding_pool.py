@@ -44,9 +44,10 @@ class DecodedFilm:
 class RefusedFilm(UnsuitableImage):
     """A film that was decoded, but may not be judged; ``preview`` shows it to whoever has to read it now."""
 
-    def __init__(self, reason: Reason, detail: str, *, preview: Preview) -> None:
+    def __init__(self, reason: Reason, detail: str, *, preview: Preview, decode_ms: float) -> None:
         super().__init__(reason, detail)
         self.preview = preview
+        self.decode_ms = decode_ms
 
 
 class DecodingPool:
@@ -159,7 +160,9 @@ def _film_of(answer: Answer, request: DecodingRequest) -> DecodedFilm:
         reason, detail = reply.reason or Reason.DECODE_ERROR, f"the decoding child answered {reply.error}"
         if reply.is_lateral:
             raise LateralView(Reason.VIEW, detail)
-        raise ImageError(reason, detail) if preview is None else RefusedFilm(reason, detail, preview=preview)
+        if preview is None:
+            raise ImageError(reason, detail)
+        raise RefusedFilm(reason, detail, preview=preview, decode_ms=reply.decode_ms)
     side = request.preprocessing.size
     tensor = np.frombuffer(answer.tensor, np.uint8).reshape(1, side, side)
     return DecodedFilm(tensor=tensor, decode_ms=reply.decode_ms, preview=preview)

@@ -114,12 +114,16 @@ class DecodingProcess:
         try:
             self._requests.write(frame(request))
             await self._requests.drain()
-            await self._replies.readexactly(len(OPENED))
+            opened = await self._replies.readexactly(len(OPENED))
             is_opened = True
+            if opened != OPENED:
+                raise ChildLost(Reason.DECODE_CRASH)
             (length,) = LENGTH.unpack(await self._replies.readexactly(LENGTH.size))
             if length > MAX_FRAME_BYTES:
                 raise ChildLost(Reason.DECODE_CRASH)
             reply = DecodingReply.model_validate_json(await self._replies.readexactly(length))
+            if reply.sha256 != request.sha256:
+                raise ChildLost(Reason.DECODE_CRASH)  # left over from another film
             side = request.preprocessing.size if reply.status is ReplyStatus.TENSOR else 0
             tensor = await self._replies.readexactly(side * side)
             rows, columns = reply.preview_shape or (0, 0)

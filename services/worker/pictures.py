@@ -1,13 +1,15 @@
 """Keeps a film's pictures beside its payload. A picture that cannot be kept costs the film nothing but the picture.
 
-Must not know how films are decoded or decided. Beside the walk, between scoring and finish.
+Must not know how films are decoded or decided. Beside the walk, between scoring and finish: the film's decision waits
+here, so the wait is bounded, whatever the disk does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +17,42 @@ from numpy.typing import NDArray
 from model.heatmap import Activation, is_drawable
 from model.preview import Preview
 from services.jobs.errors import SpoolFull, SpoolUnavailable
-from services.jobs.pictures import pack_picture
+from services.jobs.pictures import film_and_model, pack_picture
 from services.jobs.records import Job, ModelReference, Picture
-from services.jobs.spool import Spool
 from services.worker import metrics
 
 logger = logging.getLogger(__name__)
 
-_NOT_FINITE = "not_finite"
+# Writing a preview takes a millisecond; a disk that takes this long is not worth a decision's time.
+PATIENCE_SECONDS: Final = 2.0
+# Threads of their own: a disk that hangs under pictures must leave the others to the payloads, without which nothing
+# is read. A spool that hangs takes these two, and no picture waits for a third.
+THREADS: Final = 2
+_NOT_FINITE: Final = "not_finite"
+_TIMEOUT: Final = "timeout"
+
+
+class PictureStore(Protocol):
+    """What keeps pictures: ``Spool``."""
+
+    def keep_picture(self, job: Job, picture: Picture, content: bytes, *, by: str | None = None) -> None:
+        """Keep a picture; raise SpoolFull or SpoolUnavailable, and then nothing of it is left."""
 
 
 class PictureKeeper:
-    """Writes previews and activation maps through the spool; answers with those that were kept, and never raises."""
+    """Writes previews and activation maps; answers with those that were kept, soon, and never raises."""
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+    def __init__(self, store: PictureStore, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._store = store
+        self._patience_seconds = patience_seconds
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._free_threads = asyncio.Semaphore(THREADS)
 
     async def keep_preview(self, job: Job, preview: Preview | None) -> frozenset[Picture]:
         """Keep a film's preview, where there is one."""
         if preview is None:
             return frozenset()
-        return await self._keep(job, Picture.PREVIEW, preview, of=job.sha256)
+        return await self._keep(job, Picture.PREVIEW, preview, model=None)
 
     async def keep_activation(
         self, job: Job, activation: Activation | None, *, temperature: float, model: ModelReference
@@ -47,18 +64,34 @@ class PictureKeeper:
         if not is_drawable(calibrated):
             _report_loss(job, Picture.HEATMAP, _NOT_FINITE)
             return frozenset()
-        return await self._keep(job, Picture.HEATMAP, calibrated, of=model.digest)
+        return await self._keep(job, Picture.HEATMAP, calibrated, model=model)
 
-    async def _keep(self, job: Job, picture: Picture, array: NDArray[Any], *, of: str) -> frozenset[Picture]:
+    async def _keep(
+        self, job: Job, picture: Picture, array: NDArray[Any], *, model: ModelReference | None
+    ) -> frozenset[Picture]:
         try:
-            await asyncio.to_thread(self._write, job, picture, array, of)
+            async with asyncio.timeout(self._patience_seconds):
+                await self._write_in_a_thread(job, picture, array, None if model is None else model.digest)
+        except TimeoutError:
+            _report_loss(job, picture, _TIMEOUT)
         except (SpoolFull, SpoolUnavailable) as error:
             _report_loss(job, picture, error.code)
-            return frozenset()
-        return frozenset({picture})
+        else:
+            return frozenset({picture})
+        return frozenset()
 
-    def _write(self, job: Job, picture: Picture, array: NDArray[Any], of: str) -> None:
-        self._spool.keep_picture(job, picture, pack_picture(array, of=of))
+    async def _write_in_a_thread(self, job: Job, picture: Picture, array: NDArray[Any], digest: str | None) -> None:
+        # A thread that hangs cannot be ended. It counts as taken until it is back, so that nothing piles up behind it;
+        # what it writes then lies beside the payload, named by no record, and goes with it.
+        await self._free_threads.acquire()
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._threads, self._write, job, picture, array, digest)
+        writing.add_done_callback(lambda _: self._free_threads.release())
+        await asyncio.shield(writing)
+
+    def _write(self, job: Job, picture: Picture, array: NDArray[Any], digest: str | None) -> None:
+        of = job.sha256 if digest is None else film_and_model(film=job.sha256, model=digest)
+        self._store.keep_picture(job, picture, pack_picture(array, of=of), by=digest)
 
 
 def _report_loss(job: Job, picture: Picture, code: str) -> None:

@@ -33,7 +33,7 @@ def toml(document: dict[str, object]) -> str:
 
 def write_noisy_collection(directory: Path) -> None:
     """Draw films of which every sixth patient's label is wrong: no network separates them entirely."""
-    write_collection(directory, patients=120, films_per_patient=1, pixels=48)
+    write_collection(directory, patients=240, films_per_patient=1, pixels=48)
     table = directory / "Data_Entry_2017_v2020.csv"
     header, *lines = table.read_text().splitlines()
     for number in range(0, len(lines), 12):

@@ -114,6 +114,18 @@ async def test_a_preview_that_is_not_as_announced_ends_its_film_only(
     assert (await pool.decode(request_for(b"gray 7"))).tensor.max() == 7
 
 
+@pytest.mark.parametrize("surplus", [b"answer", b"noise"])
+async def test_what_a_film_leaves_in_the_pipe_is_never_the_next_films_answer(
+    start_pool: PoolMaker, request_for: RequestFor, surplus: bytes
+) -> None:
+    pool = await start_pool()
+    (first,) = children()
+    assert (await pool.decode(request_for(b"show-more " + surplus))).tensor.max() == 0
+    assert await reason_of(pool, request_for(b"gray 7")) is Reason.DECODE_CRASH
+    assert (await pool.decode(request_for(b"gray 8"))).tensor.min() == 8
+    assert first not in children(), "it was replaced"
+
+
 async def test_the_real_child_shows_what_it_decoded(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(command=CHILD_COMMAND)
     pixels = phantom_pixels(1, rows=100, columns=80, bits=8)
@@ -130,6 +142,7 @@ async def test_a_film_that_was_decoded_but_may_not_be_judged_is_shown(
         await pool.decode(request_for(png_film(np.full((100, 80), 7, np.uint8))))
     assert refused.value.reason is Reason.BLANK
     assert refused.value.preview.shape == (100, 80)
+    assert refused.value.decode_ms > 0
     assert await reason_of(pool, request_for(png_film(seed=1)[:500])) is Reason.DECODE_ERROR
 
 

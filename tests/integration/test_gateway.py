@@ -14,13 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from model.decision import Decision
+from model.errors import Reason
 from services.api.access import new_key
 from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
-from services.jobs.records import Claims, Job, Priority, Record
+from services.jobs.records import Claims, Job, Priority, Record, Timings
 from tests.support.films import dicom_film, jpeg_film, png_film
 from tests.support.gateway import GatewayProcess, wait_until
-from tests.support.jobs import SCORED_BY, TIMINGS, scored
+from tests.support.jobs import SCORED_BY, TIMINGS, scored, unread
 from tests.support.redis_server import RedisServer
 
 MEBIBYTE = 1024**2
@@ -321,6 +323,45 @@ def raw_request(gateway: GatewayProcess, headers: str) -> socket.socket:
     connection = socket.create_connection((url.host, url.port or 80), timeout=30)
     connection.sendall(f"POST /v1/instances HTTP/1.1\r\nHost: gateway\r\n{headers}\r\n\r\n".encode())
     return connection
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def picture(client: httpx.Client, link: str, name: str) -> httpx.Response:
+    return client.get(f"{link}/{name}.png")
+
+
+@pytest.mark.parametrize("name", ["preview", "heatmap"])
+async def test_picture_of_a_film_that_is_not_done_is_a_conflict(
+    client: httpx.Client, worker_queue: JobQueue, name: str
+) -> None:
+    link = post(client, png_film(seed=15)).json()["links"]["self"]
+    assert problem_code(picture(client, link, name), 409) == "film_not_done"
+    await worker_queue.take("test", count=1, block_ms=0)
+    assert problem_code(picture(client, link, name), 409) == "film_not_done"
+
+
+@pytest.mark.parametrize("reason", [Reason.AGE, Reason.VIEW, Reason.DEADLINE])
+async def test_film_that_nobody_decoded_has_no_picture_and_is_not_called_broken(
+    client: httpx.Client, worker_queue: JobQueue, reason: Reason
+) -> None:
+    link = post(client, png_film(seed=16)).json()["links"]["self"]
+    for taken in await worker_queue.take("test", count=100, block_ms=0):
+        await worker_queue.finish(taken, unread(reason), model=None, timings=Timings())
+    response = picture(client, link, "preview")
+    assert problem_code(response, 409) == "film_not_assessed"
+    assert response.json()["detail"] == "No picture was made of this film; its `reason` says why it was not assessed."
+
+
+@pytest.mark.parametrize("decision", [scored(flagged=True), unread(Reason.BLANK)], ids=["scored", "blank"])
+async def test_film_that_was_decoded_without_a_picture_misses_it(
+    client: httpx.Client, worker_queue: JobQueue, decision: Decision
+) -> None:
+    link = post(client, png_film(seed=17)).json()["links"]["self"]
+    for taken in await worker_queue.take("test", count=100, block_ms=0):
+        await worker_queue.finish(taken, decision, model=SCORED_BY, timings=TIMINGS)
+    assert problem_code(picture(client, link, "preview"), 404) == "picture_absent"
 
 
 # -- lists ---------------------------------------------------------------------------------------------------------

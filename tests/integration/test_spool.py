@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -20,9 +21,12 @@ from pathlib import Path
 import pytest
 
 from services.jobs.errors import PictureGone, SpoolFull, SpoolUnavailable
+from services.jobs.quota import Usage
 from services.jobs.records import Job, Picture
 from services.jobs.spool import ABANDONED_SECONDS, Spool
 from tests.support.jobs import make_job
+
+MODEL = "a" * 64
 
 
 def keep(spool: Spool, content: bytes = b"film") -> Job:
@@ -69,7 +73,7 @@ def test_upload_is_invisible_until_kept_and_gone_when_discarded(spool: Spool, di
     upload.discard()
     upload.discard()
     assert files(directory) == []
-    assert spool.used_bytes == 0
+    assert spool.usage.payload_bytes == 0
 
 
 def test_discard_after_keep_removes_nothing(spool: Spool) -> None:
@@ -79,7 +83,7 @@ def test_discard_after_keep_removes_nothing(spool: Spool) -> None:
     spool.keep(upload, job)
     upload.discard()
     assert spool.read(job).read_bytes() == b"film"
-    assert spool.used_bytes == 4
+    assert spool.usage.payload_bytes == 4
 
 
 def test_removed_payload_is_gone_with_its_sidecar_and_removing_it_again_is_harmless(
@@ -89,7 +93,7 @@ def test_removed_payload_is_gone_with_its_sidecar_and_removing_it_again_is_harml
     spool.remove(job)
     spool.remove(job)
     assert files(directory) == []
-    assert spool.used_bytes == 0
+    assert spool.usage.payload_bytes == 0
     with pytest.raises(SpoolUnavailable):
         spool.read(job)
 
@@ -111,9 +115,9 @@ def test_names_that_are_not_ours_are_refused(spool: Spool, name: str) -> None:
 def test_pictures_lie_beside_their_payload_and_are_no_payloads(spool: Spool, directory: Path) -> None:
     job = keep(spool, b"film")
     spool.keep_picture(job, Picture.PREVIEW, b"pixels")
-    spool.keep_picture(job, Picture.HEATMAP, b"heat")
+    spool.keep_picture(job, Picture.HEATMAP, b"heat", by=MODEL)
     assert spool.read_picture(job.payload, Picture.PREVIEW) == b"pixels"
-    assert spool.read_picture(job.payload, Picture.HEATMAP) == b"heat"
+    assert spool.read_picture(job.payload, Picture.HEATMAP, by=MODEL) == b"heat"
     assert list(spool.journal(older_than_seconds=-1)) == [job]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files(directory)} == {0o600}
 
@@ -123,6 +127,7 @@ def test_a_picture_takes_the_place_of_an_earlier_one_whole(spool: Spool, directo
     for content in (b"of the worker that was killed", b"of the next"):
         spool.keep_picture(job, Picture.PREVIEW, content)
     assert spool.read_picture(job.payload, Picture.PREVIEW) == b"of the next"
+    assert spool.usage.picture_bytes == len(b"of the next")
     assert list((directory / "tmp").iterdir()) == []
 
 
@@ -130,7 +135,7 @@ def test_a_picture_that_was_not_kept_is_gone(spool: Spool) -> None:
     job = keep(spool)
     spool.keep_picture(job, Picture.PREVIEW, b"pixels")
     with pytest.raises(PictureGone):
-        spool.read_picture(job.payload, Picture.HEATMAP)
+        spool.read_picture(job.payload, Picture.HEATMAP, by=MODEL)
 
 
 def test_pictures_go_with_their_payload(spool: Spool, directory: Path) -> None:
@@ -138,24 +143,60 @@ def test_pictures_go_with_their_payload(spool: Spool, directory: Path) -> None:
     spool.keep_picture(job, Picture.PREVIEW, b"pixels")
     spool.remove(job)
     assert files(directory) == []
-    assert spool.used_bytes == 0
+    assert spool.usage == Usage(payload_bytes=0, picture_bytes=0)
 
 
-def test_pictures_count_as_payloads_do_also_for_other_processes(spool: Spool, directory: Path) -> None:
+def test_pictures_are_counted_apart_from_payloads_also_by_other_processes(spool: Spool, directory: Path) -> None:
     job = keep(spool, b"film")
     spool.keep_picture(job, Picture.PREVIEW, b"pixels")
-    assert spool.used_bytes == 10
-    assert Spool(directory, quota_bytes=100, minimum_free_ratio=0.0).used_bytes == 10
+    spool.keep_picture(job, Picture.HEATMAP, b"heat", by=MODEL)
+    assert spool.usage == Usage(payload_bytes=4, picture_bytes=10)
+    assert Spool(directory, quota_bytes=100, minimum_free_ratio=0.0).usage == spool.usage
 
 
-def test_pictures_leave_the_last_tenth_of_the_quota_to_payloads(directory: Path) -> None:
+def test_pictures_at_their_cap_leave_the_whole_quota_to_payloads(directory: Path) -> None:
     spool = Spool(directory, quota_bytes=100, minimum_free_ratio=0.0)
     job = keep(spool, b"x" * 60)
     with pytest.raises(SpoolFull):
-        spool.keep_picture(job, Picture.PREVIEW, b"x" * 31)
-    spool.keep_picture(job, Picture.PREVIEW, b"x" * 30)
-    keep(spool, b"y" * 10)
-    assert spool.used_bytes == 100
+        spool.keep_picture(job, Picture.PREVIEW, b"x" * 21)
+    spool.keep_picture(job, Picture.PREVIEW, b"x" * 20)
+    with pytest.raises(SpoolFull):
+        spool.keep_picture(job, Picture.HEATMAP, b"x", by=MODEL)
+    keep(spool, b"y" * 40)
+    assert spool.usage == Usage(payload_bytes=100, picture_bytes=20)
+    with pytest.raises(SpoolFull):
+        keep(spool, b"z")
+
+
+def test_pictures_need_more_free_disk_than_payloads(directory: Path) -> None:
+    free = shutil.disk_usage(directory.parent)
+    ratio = 0.6 * free.free / free.total
+    spool = Spool(directory, quota_bytes=1000, minimum_free_ratio=ratio)
+    job = keep(spool)
+    before = files(directory)
+    with pytest.raises(SpoolFull):
+        spool.keep_picture(job, Picture.PREVIEW, b"pixels")
+    assert files(directory) == before
+    assert spool.usage.picture_bytes == 0
+
+
+def test_maps_of_two_models_lie_side_by_side_and_go_together(spool: Spool, directory: Path) -> None:
+    """A worker that comes late, with another model, does not spoil what the film's record speaks of."""
+    job, late = keep(spool), "b" * 64
+    spool.keep_picture(job, Picture.HEATMAP, b"of the record", by=MODEL)
+    spool.keep_picture(job, Picture.HEATMAP, b"of the late", by=late)
+    assert spool.read_picture(job.payload, Picture.HEATMAP, by=MODEL) == b"of the record"
+    assert spool.read_picture(job.payload, Picture.HEATMAP, by=late) == b"of the late"
+    spool.remove(job)
+    assert files(directory) == []
+    assert spool.usage == Usage(payload_bytes=0, picture_bytes=0)
+
+
+@pytest.mark.parametrize("model", ["", "../../x", "A" * 64])
+def test_digests_that_are_none_name_no_picture(spool: Spool, model: str) -> None:
+    job = keep(spool)
+    with pytest.raises(ValueError, match="digest of a model"):
+        spool.keep_picture(job, Picture.HEATMAP, b"heat", by=model)
 
 
 def test_a_picture_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path) -> None:
@@ -164,19 +205,19 @@ def test_a_picture_that_the_disk_refuses_leaves_nothing(spool: Spool, directory:
     with largest_file(4), pytest.raises(SpoolUnavailable):
         spool.keep_picture(job, Picture.PREVIEW, b"pixels")
     assert files(directory) == before
-    assert spool.used_bytes == 4
+    assert spool.usage == Usage(payload_bytes=4, picture_bytes=0)
 
 
 def test_a_picture_that_came_after_its_payload_had_gone_is_tidied(spool: Spool, directory: Path) -> None:
     job, open_job = keep(spool), keep(spool, b"open")
     spool.remove(job)
     for late in (job, open_job):
-        spool.keep_picture(late, Picture.HEATMAP, b"heat")
+        spool.keep_picture(late, Picture.HEATMAP, b"heat", by=MODEL)
     for path in files(directory):
         make_older(path, ABANDONED_SECONDS + 1)
     assert spool.tidy() == 1
-    assert spool.read_picture(open_job.payload, Picture.HEATMAP) == b"heat"
-    assert spool.used_bytes == 8
+    assert spool.read_picture(open_job.payload, Picture.HEATMAP, by=MODEL) == b"heat"
+    assert spool.usage == Usage(payload_bytes=4, picture_bytes=4)
 
 
 # -- room --------------------------------------------------------------------------------------------------------------
@@ -191,7 +232,7 @@ def test_quota_counts_what_is_kept_and_what_is_arriving(directory: Path) -> None
     assert not refused.path.exists()
     arriving.write(b"12")
     arriving.discard()
-    assert spool.used_bytes == 5
+    assert spool.usage.payload_bytes == 5
 
 
 def test_full_spool_refuses_before_the_first_byte_once_over_its_quota(directory: Path) -> None:
@@ -211,7 +252,7 @@ def test_what_another_process_removed_makes_room(directory: Path) -> None:
     gateway, worker = (Spool(directory, quota_bytes=5, minimum_free_ratio=0.0) for _ in range(2))
     worker.remove(keep(gateway, b"12345"))
     keep(gateway, b"54321")
-    assert gateway.used_bytes == 5
+    assert gateway.usage.payload_bytes == 5
     with pytest.raises(SpoolFull):
         keep(gateway, b"1")
 
@@ -219,9 +260,21 @@ def test_what_another_process_removed_makes_room(directory: Path) -> None:
 def test_what_another_replica_kept_is_counted_at_the_next_tidy(directory: Path) -> None:
     spool = Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0)
     keep(Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0), b"x" * 100)
-    assert spool.used_bytes == 0
+    assert spool.usage.payload_bytes == 0
     spool.tidy()
-    assert spool.used_bytes == 100
+    assert spool.usage.payload_bytes == 100
+
+
+def test_what_another_replica_kept_is_counted_by_uploads_within_a_minute(directory: Path) -> None:
+    """A gateway tidies only when it starts; what others keep meanwhile must not escape it for days."""
+    time_now = [0.0]
+    spool = Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0, clock=lambda: time_now[0])
+    keep(Spool(directory, quota_bytes=1000, minimum_free_ratio=0.0), b"x" * 100)
+    spool.begin().discard()
+    assert spool.usage.payload_bytes == 0
+    time_now[0] = 60.0
+    spool.begin().discard()
+    assert spool.usage.payload_bytes == 100
 
 
 def test_disk_with_too_little_free_space_is_full(directory: Path) -> None:
@@ -247,7 +300,7 @@ def test_write_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Pat
     with largest_file(10), pytest.raises(SpoolUnavailable):
         upload.write(b"x" * 100)
     assert files(directory) == []
-    assert spool.used_bytes == 0
+    assert spool.usage.payload_bytes == 0
 
 
 def test_keep_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path) -> None:
@@ -256,7 +309,7 @@ def test_keep_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path
     with largest_file(10), pytest.raises(SpoolUnavailable):
         spool.keep(upload, make_job(content=b"film"))
     assert files(directory) == []
-    assert spool.used_bytes == 0
+    assert spool.usage.payload_bytes == 0
 
 
 FULL_DISK_SCRIPT = """
@@ -327,7 +380,7 @@ def test_many_uploads_at_once_are_counted_right(spool: Spool) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert spool.used_bytes == 8 * 3 * 10_000
+    assert spool.usage.payload_bytes == 8 * 3 * 10_000
     assert len(list(spool.journal(older_than_seconds=-1))) == 24
 
 

@@ -208,6 +208,7 @@ def test_publishing_again_from_a_lost_stamp_accepts_its_own_bundle_only(copied: 
     shutil.rmtree(copied.run.published.parent)
     recipe = tiny_recipe(bundle={"version": "0.0.2"})
     other = replace(copied, order=copied.order.model_copy(update={"recipe": recipe}))
+    assert run_step(other, "evaluate")
     with pytest.raises(PublishRefused, match="immutable"):
         run_step(other, "publish")
 
@@ -241,15 +242,35 @@ def test_a_graph_without_parity_is_never_published(copied: StepContext, value: f
     assert not copied.destination.exists()
 
 
-def test_a_graph_that_was_exchanged_after_evaluation_is_never_published(copied: StepContext) -> None:
-    with copied.run.test_scores.open(newline="") as file:
+@pytest.mark.parametrize("part", [Part.TEST, Part.CALIBRATE])
+def test_a_graph_that_was_exchanged_after_scoring_is_never_published(copied: StepContext, part: Part) -> None:
+    scores = copied.run.test_scores if part is Part.TEST else copied.run.calibrate_scores
+    with scores.open(newline="") as file:
         rows = list(csv.DictReader(file))
     rows[0]["probability"] = "0.123"
-    with copied.run.test_scores.open("w", newline="") as file:
+    with scores.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    with pytest.raises(PublishRefused, match="serving: "):
+    with pytest.raises(PublishRefused, match=f"serving: the bundle's scores of {part} films differ"):
+        publish.run(copied, copied.run.root)
+
+
+def test_a_threshold_that_was_moved_after_certifying_is_never_published(copied: StepContext) -> None:
+    points, report = (json.loads(path.read_text()) for path in (copied.run.operating_points, copied.run.report))
+    (f3,) = [point for point in points["variants"]["fp32"]["points"] if point["name"] == "f3"]
+    f3["threshold"] += 0.01
+    copied.run.operating_points.write_text(json.dumps(points))
+    copied.run.report.write_text(json.dumps(report | {"operating_points": points}))
+    with pytest.raises(PublishRefused, match="certification: the threshold of f3 is"):
+        publish.run(copied, copied.run.root)
+
+
+def test_a_certificate_that_its_own_test_refuted_is_never_published(copied: StepContext) -> None:
+    report = json.loads(copied.run.report.read_text())
+    report["certificates"]["sens95"] = {"misses": 9, "positives": 20, "p_value": 1e-7, "rejected_at_01": True}
+    copied.run.report.write_text(json.dumps(report))
+    with pytest.raises(PublishRefused, match="certification: the test patients refute sens95: 9 of 20"):
         publish.run(copied, copied.run.root)
 
 

@@ -82,7 +82,8 @@ def white_film(seed: int) -> bytes:
 
 
 def picture_files(spool_directory: Path) -> list[str]:
-    return sorted(path.suffix for path in spool_directory.rglob("*") if path.suffix in (".preview", ".heatmap"))
+    suffixes = (path.suffix.partition("-")[0] for path in spool_directory.rglob("*"))
+    return sorted(suffix for suffix in suffixes if suffix in (".preview", ".heatmap"))
 
 
 def lost_pictures(worker: WorkerProcess) -> dict[tuple[str, str], float]:
@@ -129,19 +130,25 @@ async def test_an_activation_that_is_not_finite_costs_the_heat_map_only(
     assert lost_pictures(worker) == {("heatmap", "not_finite"): 1.0}
 
 
-async def test_a_full_spool_costs_the_pictures_and_not_the_decision(
+async def test_pictures_without_room_cost_the_pictures_and_not_the_decision(
     new_worker: NewWorker, queue: JobQueue, spool: Spool, client: httpx.Client, tmp_path: Path
 ) -> None:
-    large, small = await submit_film(queue, spool, noise_film(900)), await submit_film(queue, spool, png_film(seed=3))
+    # A fifth of the quota is 205 KiB: too little for 750 by 750 pixels, whatever the film ends with.
+    large, small = await submit_film(queue, spool, noise_film(750)), await submit_film(queue, spool, noise_film(200))
+    blank = await submit_film(queue, spool, png_film(np.full((750, 750), 9, np.uint8)))
     worker = new_worker(CXR_SPOOL_QUOTA_BYTES=MEBIBYTE)
     worker.start()
-    records = await all_done(queue, [large, small])
+    records = await all_done(queue, [large, small, blank])
+    assert records[blank.id].reason is Reason.BLANK
+    assert records[blank.id].timings_ms.decode is not None
+    assert answer(client, blank, "preview") == (404, "picture_absent")
+    assert answer(client, blank, "heatmap") == (409, "film_not_assessed")
     assert records[large.id].probability is not None
     assert answer(client, large, "preview") == (404, "picture_absent")
     assert answer(client, large, "heatmap") == (404, "picture_absent")
     assert records[small.id].probability is not None
     assert answer(client, small, "heatmap") == (200, "png")
-    assert lost_pictures(worker) == {("preview", "spool_full"): 1.0}
+    assert lost_pictures(worker) == {("preview", "spool_full"): 2.0}
     assert picture_files(tmp_path / "spool") == [".heatmap", ".preview"]
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
@@ -185,13 +192,27 @@ async def test_pictures_end_with_their_payload(
     assert (await queue.record(job.id)).probability == record.probability
 
 
+async def test_the_heat_map_of_another_film_is_never_shown(
+    new_worker: NewWorker, queue: JobQueue, spool: Spool, client: httpx.Client
+) -> None:
+    new_worker().start()
+    films = [await submit_film(queue, spool, png_film(seed=seed)) for seed in (6, 7)]
+    await all_done(queue, films)
+    for film in films:
+        assert answer(client, film, "heatmap") == (200, "png")
+    first, second = (next(spool.read(film).parent.glob(f"{film.payload}.heatmap-*")) for film in films)
+    second.write_bytes(first.read_bytes())
+    assert answer(client, films[1], "heatmap") == (410, "picture_gone")
+    assert answer(client, films[0], "heatmap") == (200, "png")
+
+
 async def test_a_kept_picture_that_was_damaged_is_never_shown(
     new_worker: NewWorker, queue: JobQueue, spool: Spool, client: httpx.Client
 ) -> None:
     new_worker().start()
     job = await submit_film(queue, spool, png_film(seed=5))
     await all_done(queue, [job])
-    heat = spool.read(job).with_name(f"{job.payload}.{Picture.HEATMAP}")
+    (heat,) = spool.read(job).parent.glob(f"{job.payload}.{Picture.HEATMAP}-*")
     heat.write_bytes(bytes(heat.stat().st_size))
     assert answer(client, job, "heatmap") == (410, "picture_gone")
     assert answer(client, job, "preview") == (200, "png")

@@ -56,7 +56,7 @@ class Dots:
 
 def surroundings(folder: Path, *, seconds_within: float = 600.0) -> Surroundings:
     """Return surroundings that keep checkpoints in ``folder``, after every batch if ``seconds_within`` is 0."""
-    checkpoints = Checkpoints(folder=folder, key="key")
+    checkpoints = Checkpoints(folder=folder, key="key", say=print)
     return Surroundings(name="dots", seed=1, ranks=ALONE, checkpoints=checkpoints, seconds_within=seconds_within)
 
 

@@ -12,7 +12,7 @@ import time
 
 from model.errors import Reason
 from services.worker.decoding_child import run_child
-from services.worker.decoding_messages import DecodingReply, DecodingRequest, ReplyStatus
+from services.worker.decoding_messages import OPENED, DecodingReply, DecodingRequest, ReplyStatus, frame
 
 
 def obey(content: bytes) -> tuple[DecodingReply, bytes]:
@@ -36,7 +36,7 @@ def obey(content: bytes) -> tuple[DecodingReply, bytes]:
         try:
             return _gray(request, len(bytearray(1 << 40)))
         except MemoryError:
-            return DecodingReply(status=ReplyStatus.NOT_ASSESSED, reason=Reason.DECODE_MEMORY, error="MemoryError"), b""
+            return _exhausted(request), b""
     elif order == "chatter":
         print("noise of a codec", flush=True)
         os.write(2, b"noise of a codec\n")
@@ -50,6 +50,10 @@ def obey(content: bytes) -> tuple[DecodingReply, bytes]:
         reply, tensor = _gray(request, 0)
         threading.Timer(0.2, os._exit, (0,)).start()
         return reply.model_copy(update={"preview_shape": (100, 100)}), tensor + bytes(50)
+    elif order == "show-more":
+        reply, tensor = _gray(request, 0)
+        surplus = {"answer": OPENED + frame(reply) + tensor, "noise": bytes(5)}[value]
+        return reply.model_copy(update={"preview_shape": (10, 10)}), tensor + bytes(100) + surplus
     elif order == "tell-pid":
         return _gray(request, 0, error=str(os.getpid()))
     return _gray(request, int(value or 0))
@@ -57,7 +61,17 @@ def obey(content: bytes) -> tuple[DecodingReply, bytes]:
 
 def _gray(request: DecodingRequest, level: int, error: str | None = None) -> tuple[DecodingReply, bytes]:
     side = request.preprocessing.size
-    return DecodingReply(status=ReplyStatus.TENSOR, error=error, decode_ms=1.0), bytes([level % 256]) * side * side
+    reply = DecodingReply(sha256=request.sha256, status=ReplyStatus.TENSOR, error=error, decode_ms=1.0)
+    return reply, bytes([level % 256]) * side * side
+
+
+def _exhausted(request: DecodingRequest) -> DecodingReply:
+    return DecodingReply(
+        sha256=request.sha256,
+        status=ReplyStatus.NOT_ASSESSED,
+        reason=Reason.DECODE_MEMORY,
+        error="MemoryError",
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.recipe import ThresholdRecipe, certified_name
 from training.statistics.intervals import Bootstrap
-from training.statistics.operating_points import calibrate_counts, operating_points
+from training.statistics.operating_points import Grounds, calibrate_counts, operating_points
 from training.statistics.report import Judgement, measure
 from training.statistics.scored_films import FilmFacts, ScoredFilms
 
@@ -115,8 +115,9 @@ def simulated_history(members: int = 2) -> list[dict[str, Any]]:
 
 
 def _chosen(calibrate: ScoredFilms, thresholds: ThresholdRecipe) -> dict[str, Any]:
+    grounds = Grounds(seed=1, shift=0.0, margin=0.0, patients_known=True, today=date(2026, 11, 21))
     points = {
-        variant: operating_points(calibrate.facts, scores, thresholds, seed=1, shift=0.0, today=date(2026, 11, 21))
+        variant: operating_points(calibrate.facts, scores, thresholds, grounds)
         for variant, scores in calibrate.variants.items()
     }
     return {
@@ -171,9 +172,16 @@ def _export() -> dict[str, Any]:
 def _provenance() -> dict[str, Any]:
     return {
         "commit": "0" * 40,
+        "reader": "nih",
+        "remarks": [],
         "shared_patients": 0,
+        "patients_known": True,
         "init_sha256": None,
-        "parts": {"train": {"films": 620, "patients": 480}, "test": {"films": 240, "patients": 133}},
+        "init": None,
+        "parts": {
+            "train": {"films": 620, "patients": 480, "disputed": 0},
+            "test": {"films": 240, "patients": 133, "disputed": 19},
+        },
     }
 
 

@@ -1,18 +1,18 @@
 """Films sorted into folders by class, as most small collections come: ``normal/…``, ``pneumonia/…``.
 
 The first folder of a path is the class; where all first folders are parts (``train/NORMAL``, ``test/NORMAL``), the
-second is. Patients are known only where every film carries a name of ChestX-ray14, ``00000013_005.png``: patient 13.
+second is. A patient is known where a film carries a name of ChestX-ray14, ``00000013_005.png``: patient 13.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from training.datasets.collection import Collection, Notices, fingerprint
+from training.datasets.collection import PATIENTS_UNKNOWN, Collection, Notices, fingerprint
+from training.datasets.folder_files import files_below
 from training.datasets.sample import Sample
 from training.datasets.tables import OFFICIAL_PARTS
 from training.errors import DatasetError
@@ -68,12 +68,11 @@ def read_folders(directory: Path, recipe: DataRecipe) -> Collection:
 
 def _find_films(directory: Path, remarks: Notices) -> list[Path]:
     films, others = [], Counter[str]()
-    for folder, _, names in os.walk(directory):
-        for path in (Path(folder, name) for name in names):
-            if path.suffix.lower() in _SUFFIXES:
-                films.append(path.relative_to(directory))
-            elif path.suffix.lower() in _OTHER_FILMS:
-                others[path.suffix.lower()] += 1
+    for path in files_below(directory, remarks):
+        if path.suffix.lower() in _SUFFIXES:
+            films.append(path)
+        elif path.suffix.lower() in _OTHER_FILMS:
+            others[path.suffix.lower()] += 1
     for suffix, count in sorted(others.items()):
         remarks.add("left_out", "files left out, because this reader takes .png and .jpg", f"{count} {suffix} files")
     return sorted(films)
@@ -81,12 +80,13 @@ def _find_films(directory: Path, remarks: Notices) -> list[Path]:
 
 def _patients(paths: list[Path], remarks: Notices) -> dict[Path, str]:
     matches = {path: _NIH_NAME.fullmatch(path.stem) for path in paths}
-    named = {path: str(int(match[1])) for path, match in matches.items() if match}
-    if len(named) == len(paths):
-        return named
-    remarks.add(
-        "patients_unknown",
-        "file names tell no patients for certain: every film counts as a patient of its own, and films of one patient "
-        "may lie on both sides of the split, unseen; figures may flatter",
-    )
-    return {path: path.as_posix() for path in paths}
+    unknown = [path.as_posix() for path, match in matches.items() if match is None]
+    if unknown:
+        remarks.add(
+            PATIENTS_UNKNOWN,
+            "file names that tell no patient: every such film counts as a patient of its own, and films of one patient "
+            "may lie on both sides of the split, unseen; figures may flatter",
+            *unknown,
+        )
+    # One taken for patient 13 by chance is kept beside strangers, which costs nothing; the other way round leaks.
+    return {path: str(int(match[1])) if match else path.as_posix() for path, match in matches.items()}

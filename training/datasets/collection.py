@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.console import Console
+
 from training.datasets.sample import Sample
 from training.errors import DatasetError
 
 _NAMED: Final = 3
+# The kind of remark that says that films without a named patient each count as a patient of their own.
+PATIENTS_UNKNOWN: Final = "patients_unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,12 @@ class Notices:
     def __iter__(self) -> Iterator[Notice]:
         for kind, text in self._texts.items():
             yield Notice(kind=kind, text=text, places=tuple(self._places[kind]))
+
+
+def print_remarks(remarks: Iterable[Notice], console: Console) -> None:
+    """Print each remark as a note of its own."""
+    for remark in remarks:
+        console.print(f"NOTE: {remark}", markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)

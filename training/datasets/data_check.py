@@ -108,7 +108,7 @@ def _check_labels(samples: Sequence[Sample], must_fix: Notices, remarks: Notices
             remarks.add("children", text, f"{sample.id}: {sample.age_years}")
         if sample.is_disputed:
             said = "|".join(sample.findings) or _HEALTHY
-            text = "films whose label a second reading (rsna_says_normal) contradicts or doubts"
+            text = "films that a second reading called normal (rsna_says_normal), whatever their label"
             remarks.add("disputed", text, f"{sample.id}: {said}")
 
 

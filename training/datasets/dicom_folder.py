@@ -7,7 +7,6 @@ children, other modalities) is left out here too, and said so: what could not be
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +19,13 @@ from model.decoding.source import open_source
 from model.errors import ImageError, Reason, UnsuitableImage, UnsupportedFormat
 from model.gate import GateSpec, gate_header
 from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.folder_files import files_below
 from training.datasets.labelled_table import named_columns, note_unknown_patients, read_sample
 from training.datasets.sample import Sample
 from training.datasets.tables import find_table, note_missing, read_rows, read_sex, read_view
 from training.recipe import DataRecipe
 
 _PATIENT_ID: Final = 0x00100020
-_ISSUER_OF_PATIENT_ID: Final = 0x00100021
 _PATIENT_DIGITS: Final = 16
 _LEFT_OUT: Final = "files left out, because a worker would not judge them"
 
@@ -44,9 +43,10 @@ def read_dicom_folder(directory: Path, recipe: DataRecipe) -> Collection:
     """Read the header of every DICOM file below ``directory`` and the label of each from ``labels.csv``.
 
     ``data.columns.image`` holds the file's path below ``directory`` or its SOP Instance UID (0008,0018). The patient is
-    a hash of (0010,0020) Patient ID and (0010,0021) Issuer of Patient ID: a pseudonym, which whoever knows the
-    identifiers can undo. ``data.columns.patient``, where named, outvotes it, because anonymised files often all carry
-    the same one; columns for age, sex and view are not read.
+    a hash of (0010,0020) Patient ID: a pseudonym, which whoever knows the identifiers can undo. (0010,0021) Issuer of
+    Patient ID has no part in it: one patient's films may state it or not, and two patients taken for one lose nothing,
+    while one taken for two leaks. ``data.columns.patient``, where named, outvotes the header, because anonymised files
+    often all carry the same Patient ID; columns for age, sex and view are not read.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def _read_files(
     files: dict[str, list[_File]] = defaultdict(list)
     refused: set[str] = set()
     unlabelled = []
-    for path in _walk(directory):
+    for path in sorted(files_below(directory, remarks)):
         name = path.as_posix()
         try:
             file = _read_file(directory, path)
@@ -117,12 +117,6 @@ def _read_files(
     if unlabelled:
         remarks.add("unlabelled", "DICOM files without a label are left out", *unlabelled)
     return files, refused - files.keys()
-
-
-def _walk(directory: Path) -> list[Path]:
-    return sorted(
-        Path(folder, name).relative_to(directory) for folder, _, names in os.walk(directory) for name in names
-    )
 
 
 def _read_file(directory: Path, path: Path) -> _File:
@@ -155,8 +149,6 @@ def _with_header(sample: Sample, file: _File, recipe: DataRecipe, directory: Pat
 def _read_patient(path: Path) -> str | None:
     with open_source(path) as (stream, size):
         meta = read_file_meta(stream)
-        values = read_attributes(stream, size, meta, frozenset({_PATIENT_ID, _ISSUER_OF_PATIENT_ID})).values
-    patient, issuer = (values.get(((), tag), b"").strip(b"\0 ") for tag in (_PATIENT_ID, _ISSUER_OF_PATIENT_ID))
-    if not patient:
-        return None
-    return hashlib.sha256(issuer + b"\0" + patient).hexdigest()[:_PATIENT_DIGITS]
+        values = read_attributes(stream, size, meta, frozenset({_PATIENT_ID})).values
+    patient = values.get(((), _PATIENT_ID), b"").strip(b"\0 ")
+    return hashlib.sha256(patient).hexdigest()[:_PATIENT_DIGITS] if patient else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
 
-from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.collection import PATIENTS_UNKNOWN, Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.folder_files import files_below
 from training.datasets.sample import Sample
 from training.datasets.tables import (
     find_table,
@@ -25,8 +25,8 @@ from training.recipe import ColumnsRecipe, DataRecipe
 def read_labelled_table(directory: Path, recipe: DataRecipe) -> Collection:
     """Read ``labels.csv``, or the only CSV file of ``directory``, and find the film of each row.
 
-    A film is named by its path below ``directory``, or by a file name that is there once. Rows whose view is lateral
-    are left out and said so: a worker does not judge them.
+    A film is named by its path below ``directory``, or by a bare file name that is there once. Rows whose view is
+    lateral are left out and said so: a worker does not judge them.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def read_labelled_table(directory: Path, recipe: DataRecipe) -> Collection:
     """
     table, columns = find_table(directory), recipe.columns
     faults, remarks = Notices(), Notices()
-    films = _Films(directory)
+    films = _Films(directory, remarks)
     samples: list[Sample] = []
     missing: list[str] = []
     for line, row in read_rows(table, named_columns(columns)):
@@ -97,7 +97,7 @@ def read_sample(
 def note_unknown_patients(remarks: Notices, *places: str) -> None:
     """Note that films whose patient is not known each count as a patient of their own."""
     remarks.add(
-        "patients_unknown",
+        PATIENTS_UNKNOWN,
         "no patient is named: every such film counts as a patient of its own, and films of one patient may lie on both "
         "sides of the split, unseen; figures may flatter",
         *places,
@@ -105,10 +105,13 @@ def note_unknown_patients(remarks: Notices, *places: str) -> None:
 
 
 class _Films:
-    """Finds films below a folder: by path, or by a name that is there once. The folder is walked once, if at all."""
+    """Finds films below a folder: by path, or by a bare name that is there once. It is walked once, if at all.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    A path that is not there never stands for a film of the same name in another folder, which may be another patient's.
+    """
+
+    def __init__(self, directory: Path, remarks: Notices) -> None:
+        self._directory, self._remarks = directory, remarks
         self._by_name: dict[str, list[Path]] | None = None
 
     def find(self, name: str) -> Path | None:
@@ -117,10 +120,11 @@ class _Films:
             return None
         if not Path(name).is_absolute() and (self._directory / name).is_file():
             return Path(name)
+        if Path(name).name != name:
+            return None
         if self._by_name is None:
             self._by_name = defaultdict(list)
-            for folder, _, names in os.walk(self._directory):
-                for found in names:
-                    self._by_name[found].append(Path(folder, found).relative_to(self._directory))
-        paths = self._by_name.get(Path(name).name, [])
+            for path in files_below(self._directory, self._remarks):
+                self._by_name[path.name].append(path)
+        paths = self._by_name.get(name, [])
         return paths[0] if len(paths) == 1 else None

@@ -28,7 +28,7 @@ def findings_of(table: Table, labels: Sequence[str]) -> NDArray[np.float32]:
 
 
 def rows_of(table: Table, part: Part, *, leave_out_disputed: bool) -> list[int]:
-    """Return the row numbers of one part, without films whose label a second reading contradicts."""
+    """Return the row numbers of one part; without films that a second reading called normal, if they are left out."""
     return [
         row
         for row, (sample, its_part) in enumerate(table)

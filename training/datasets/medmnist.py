@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.collection import Collection, Notice, fingerprint
+from training.datasets.collection import PATIENTS_UNKNOWN, Collection, Notice, fingerprint
 from training.datasets.film_arrays import IMAGE_ARRAYS, array_checksums, array_lengths
 from training.datasets.nih import FINDINGS
 from training.datasets.sample import Sample
@@ -26,7 +26,7 @@ _PARTS: Final = ("train", "select", "test")
 # Names by how the file's name begins; ChestMNIST stems from ChestX-ray14 and its findings are spelt as there.
 _NAMES: Final = {"pneumoniamnist": ("Normal", "Pneumonia"), "chestmnist": FINDINGS}
 _NO_PATIENTS: Final = Notice(
-    kind="patients_unknown",
+    kind=PATIENTS_UNKNOWN,
     text="the file names no patients: every film counts as a patient of its own, and films of one patient may lie on "
     "both sides of the split, unseen; figures may flatter",
 )

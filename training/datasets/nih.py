@@ -6,13 +6,14 @@ re-encoded ``.jpg`` copies all work. Source of the collection: Wang et al., CVPR
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.folder_files import files_below
 from training.datasets.sample import Sample
-from training.datasets.tables import note_missing, open_table, read_age, read_rows, read_sex, read_view
+from training.datasets.tables import note_missing, open_table, read_age, read_part, read_rows, read_sex, read_view
 from training.errors import DatasetError
 from training.recipe import DataRecipe
 
@@ -50,10 +51,21 @@ _SPELLINGS = {
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Note:
+    """What ``notes.csv`` says of a film."""
+
+    is_disputed: bool = False
+    official_part: str | None = None
+
+
+_NO_NOTE = _Note()
+
+
 def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
     """Read the table and find every film.
 
-    ``notes.csv``, where present, names films that a second reading contradicts (``rsna_says_normal`` = 1) and the
+    ``notes.csv``, where present, names films that a second reading called normal (``rsna_says_normal`` = 1) and the
     official part of each film (``official_split``); the official test list, where present, does the latter too.
 
     Raises
@@ -64,11 +76,14 @@ def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
     table = _first_existing(directory, TABLE_NAMES)
     if table is None:
         raise DatasetError(f"{directory} has no table: expected {' or '.join(TABLE_NAMES)}")
-    films, notes, test_list = _index_films(directory), _read_notes(directory / NOTES_NAME), _read_test_list(directory)
     faults, remarks = Notices(), Notices()
+    films, test_list = _index_films(directory, remarks), _read_test_list(directory)
+    notes = _read_notes(directory / NOTES_NAME, faults)
     samples: list[Sample] = []
     missing: list[str] = []
+    listed: set[str] = set()
     for line, row in _read_table(table):
+        listed.add(row["image"])
         film = films.get(Path(row["image"]).stem)
         place = f"{table} line {line}"
         is_sound = _is_understood(row, place, faults)
@@ -78,8 +93,9 @@ def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
         if is_sound:
             official = ("test" if row["image"] in test_list else "train_val") if test_list else None
             samples.append(
-                _sample(row, film, notes.get(row["image"], {}), official, read_age(row["age"], place, remarks))
+                _sample(row, film, notes.get(row["image"], _NO_NOTE), official, read_age(row["age"], place, remarks))
             )
+    _remark_strays(directory / NOTES_NAME, notes.keys() - listed, remarks)
     note_missing(missing, table, recipe.missing_images, faults, is_empty=not samples)
     refuse_duplicates(samples, faults, source=table)
     return Collection(
@@ -95,17 +111,16 @@ def _first_existing(directory: Path, names: tuple[str, ...]) -> Path | None:
     return next((directory / name for name in names if (directory / name).is_file()), None)
 
 
-def _index_films(directory: Path) -> dict[str, Path]:
+def _index_films(directory: Path, remarks: Notices) -> dict[str, Path]:
     films: dict[str, Path] = {}
-    for folder, _, names in os.walk(directory):
-        for path in (Path(folder, name) for name in names):
-            if path.suffix.lower() not in _SUFFIXES:
-                continue
-            if path.stem in films:
-                raise DatasetError(
-                    f"two files are named {path.stem}: {directory / films[path.stem]} and {path}; keep one"
-                )
-            films[path.stem] = path.relative_to(directory)
+    for path in files_below(directory, remarks):
+        if path.suffix.lower() not in _SUFFIXES:
+            continue
+        if path.stem in films:
+            raise DatasetError(
+                f"two files are named {path.stem}: {directory / films[path.stem]} and {directory / path}; keep one"
+            )
+        films[path.stem] = path
     return films
 
 
@@ -135,18 +150,30 @@ def _is_understood(row: dict[str, str], place: str, faults: Notices) -> bool:
     return False
 
 
-def _read_notes(path: Path) -> dict[str, dict[str, str]]:
+def _read_notes(path: Path, faults: Notices) -> dict[str, _Note]:
     if not path.is_file():
         return {}
     with open_table(path) as reader:
         columns = ["image_index", "rsna_says_normal"]
         columns += [name for name in ("official_split",) if name in (reader.fieldnames or [])]
-    notes: dict[str, dict[str, str]] = {}
+    notes: dict[str, _Note] = {}
     for line, row in read_rows(path, columns):
         if row["rsna_says_normal"] not in ("0", "1"):
             raise DatasetError(f"{path} line {line}: rsna_says_normal is neither 0 nor 1")
-        notes[row["image_index"]] = row
+        if row["image_index"] in notes:
+            # Nobody could say which of the two holds.
+            faults.add("noted_twice", f"{path} notes films twice", f"line {line}: {row['image_index']}")
+        notes[row["image_index"]] = _Note(
+            is_disputed=row["rsna_says_normal"] == "1",
+            official_part=read_part(row.get("official_split", ""), f"{path} line {line}", faults),
+        )
     return notes
+
+
+def _remark_strays(path: Path, strays: Iterable[str], remarks: Notices) -> None:
+    names = sorted(strays)
+    if names:
+        remarks.add("stray_note", f"{path} notes films that the table does not list", *names)
 
 
 def _read_test_list(directory: Path) -> frozenset[str]:
@@ -157,9 +184,7 @@ def _read_test_list(directory: Path) -> frozenset[str]:
         raise DatasetError(f"{path} cannot be read as text in UTF-8: {error}") from error
 
 
-def _sample(
-    row: dict[str, str], film: Path, note: dict[str, str], official_part: str | None, age_years: int | None
-) -> Sample:
+def _sample(row: dict[str, str], film: Path, note: _Note, official_part: str | None, age_years: int | None) -> Sample:
     return Sample(
         id=row["image"],
         path=film,
@@ -168,6 +193,6 @@ def _sample(
         view=read_view(row["view"]),
         age_years=age_years,
         sex=read_sex(row["sex"]),
-        is_disputed=note.get("rsna_says_normal") == "1",
-        official_part=official_part or note.get("official_split") or None,
+        is_disputed=note.is_disputed,
+        official_part=official_part or note.official_part,
     )

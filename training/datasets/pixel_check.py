@@ -111,7 +111,7 @@ def _near_duplicates(readable: _Readable, console: Console) -> list[tuple[Sample
 
 
 def _check_against(readable: _Readable, against: Path, remarks: Notices, console: Console) -> None:
-    paths = films_below(against)
+    paths = films_below(against, remarks)
     outcomes = try_film_tensors((FilmSource(path) for path in paths), [PreprocessingSpec(size=DUPLICATE_PIXELS)])
     others, hashes = [], list(readable.hashes)
     for path, outcome in zip(

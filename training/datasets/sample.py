@@ -49,7 +49,9 @@ class Sample:
     view
         ``PA``, ``AP`` or ``None`` where unknown.
     is_disputed
-        A second reading of this film contradicts the label; such films neither train nor certify.
+        A second reading called this film normal. Where its label is a finding, the two contradict each other; where it
+        is none, they agree. All of them are kept out of training and certification, as the README of the films advises,
+        unless the recipe says otherwise.
     official_part
         ``train``, ``select``, ``train_val`` or ``test`` where the collection publishes a list, else ``None``.
     frame

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from model.preprocessing import PreprocessingSpec
+from training.datasets.collection import Notices, print_remarks
 from training.datasets.duplicates import DUPLICATE_PIXELS, near_pairs, perceptual_hash
 from training.datasets.films import FilmSource, film_tensors
 from training.datasets.unlabelled import films_below
+from training.errors import DatasetError
 from training.progress import track
 
 
@@ -28,11 +30,13 @@ def without_twins(films: Sequence[Path], labelled: Path, console: Console) -> tu
     Raises
     ------
     DatasetError
-        If ``labelled`` is no directory, or a film of either cannot be decoded.
+        If ``labelled`` is no directory or holds no film, or a film of either cannot be decoded.
     """
-    theirs = films_below(labelled)
+    remarks = Notices()
+    theirs = films_below(labelled, remarks)
+    print_remarks(remarks, console)
     if not theirs:
-        return tuple(films)
+        raise DatasetError(f"{labelled} holds no film, so nobody can tell which films are known there")
     hashes = _hashes([*films, *theirs], console)
     own = len(films)
     twins = {row for pairs in near_pairs(hashes) for row, other in pairs if row < own <= other}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from training.datasets.collection import Notices
+from training.datasets.folder_files import files_below
 from training.datasets.tables import open_table, read_rows
 from training.errors import DatasetError
 
@@ -13,21 +15,18 @@ _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".dcm"})
 _INDEX_NAME: Final = "index.csv"
 
 
-def films_below(directory: Path) -> tuple[Path, ...]:
+def films_below(directory: Path, remarks: Notices) -> tuple[Path, ...]:
     """Return every PNG, JPEG and ``.dcm`` file below ``directory``, sorted.
 
     Raises
     ------
     DatasetError
-        If ``directory`` is none.
+        If ``directory`` is none, or a folder in it cannot be listed.
     """
-    if not directory.is_dir():
-        raise DatasetError(f"{directory} is not a directory")
-    found = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
-    return tuple(sorted(path for path in found if path.suffix.lower() in _SUFFIXES))
+    return _films_of(_files(directory, remarks))
 
 
-def unlabelled_films(directory: Path) -> tuple[Path, ...]:
+def unlabelled_films(directory: Path, remarks: Notices) -> tuple[Path, ...]:
     """Return every film below ``directory``, sorted, without those that are known to be films of a labelled collection.
 
     An ``index.csv`` in any folder may name such films (columns ``file``, relative to that folder, and ``nih_match``,
@@ -37,15 +36,25 @@ def unlabelled_films(directory: Path) -> tuple[Path, ...]:
     Raises
     ------
     DatasetError
-        If ``directory`` is none, an index cannot be read or names a film that is not there, or no film is left.
+        If ``directory`` is none, a folder cannot be listed, an index cannot be read or names a film that is not there,
+        or no film is left.
     """
-    films = films_below(directory)
-    indices = [Path(folder, _INDEX_NAME) for folder, _, names in os.walk(directory) if _INDEX_NAME in names]
-    matched = {film for index in indices for film in _matched_films(index)}
-    left = tuple(film for film in films if film not in matched)
+    files = _files(directory, remarks)
+    matched = {film for path in files if path.name == _INDEX_NAME for film in _matched_films(path)}
+    left = tuple(film for film in _films_of(files) if film not in matched)
     if not left:
         raise DatasetError(f"{directory} holds no .png, .jpg or .dcm film that may be used without label")
     return left
+
+
+def _files(directory: Path, remarks: Notices) -> list[Path]:
+    if not directory.is_dir():
+        raise DatasetError(f"{directory} is not a directory")
+    return [directory / path for path in files_below(directory, remarks)]
+
+
+def _films_of(files: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in files if path.suffix.lower() in _SUFFIXES))
 
 
 def _matched_films(index: Path) -> set[Path]:

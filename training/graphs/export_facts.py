@@ -69,6 +69,11 @@ class Variants(_Frozen):
     fp32: ReferenceFacts
     int8: QuantisedFacts | None = None
 
+    @property
+    def names(self) -> tuple[Variant, ...]:
+        """Every exported variant, the reference first."""
+        return ("fp32",) if self.int8 is None else ("fp32", "int8")
+
     def named(self, variant: Variant) -> VariantFacts:
         """Return the facts of one variant.
 
@@ -87,9 +92,10 @@ class GateFacts(_Frozen):
     """The out-of-distribution gate of the graph that ships.
 
     ``calibrate_films_beyond`` of ``calibrate_films`` films, which the gate has never seen, lie beyond ``limit`` by the
-    shipping graph's own embedding.
+    shipping graph's own embedding. ``sha256`` is that of ``gate.npz``.
     """
 
+    sha256: str
     limit: float = Field(gt=0.0)
     percentile: float
     films: int

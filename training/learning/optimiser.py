@@ -35,7 +35,11 @@ def build_schedule(
 
 
 class MovingAverage:
-    """Exponential moving average of parameters and batch statistics; with decay 0 it is the network itself."""
+    """Exponential moving average of parameters and batch statistics; with decay 0 it is the network itself.
+
+    Batch statistics are averaged as the parameters are, because those of the last step describe the features of other
+    weights; the usual recipe copies them. Counts of batches are copied.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network) if decay else network

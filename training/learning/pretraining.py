@@ -22,6 +22,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from model.preprocessing import PreprocessingSpec
 from training.checkpoint import Checkpoints
+from training.datasets.collection import Notices, print_remarks
 from training.datasets.films import FilmSource, film_tensors
 from training.datasets.twins import without_twins
 from training.datasets.unlabelled import unlabelled_films
@@ -89,7 +90,9 @@ def pretrain(context: PretrainContext) -> None:
 
 
 def _write(context: PretrainContext, recipe: PretrainRecipe, work: Path) -> None:
-    found = unlabelled_films(context.films)
+    remarks = Notices()
+    found = unlabelled_films(context.films, remarks)
+    print_remarks(remarks, context.console)
     paths = found if context.apart_from is None else without_twins(found, context.apart_from, context.console)
     context.console.print(f"  {len(paths)} films to learn from; {len(found) - len(paths)} left out as known elsewhere")
     _cache(context, recipe, paths, work)
@@ -146,7 +149,11 @@ def _cached(work: Path) -> NDArray[np.uint8]:
 
 def _fitted(context: PretrainContext, recipe: PretrainRecipe, work: Path) -> tuple[dict[str, Tensor], Epoch]:
     """Return the backbone's state and the last epoch; every rank comes here, once rank 0 has cached the films."""
-    key = context.ranks.share(_key(context.recipe, work) if context.ranks.leads else "")
+    with context.ranks.together(_key(context.recipe, work) if context.ranks.leads else "") as key:
+        return _learnt(context, recipe, work, key)
+
+
+def _learnt(context: PretrainContext, recipe: PretrainRecipe, work: Path, key: str) -> tuple[dict[str, Tensor], Epoch]:
     torch.manual_seed(context.recipe.seed)
     predictor = GradientPredictor(TriageNetwork(context.recipe.network))
     convert_conv2d_weight_memory_format(predictor, torch.channels_last)
@@ -171,7 +178,12 @@ def _fitted(context: PretrainContext, recipe: PretrainRecipe, work: Path) -> tup
             name="pretrain",
             seed=context.recipe.seed,
             ranks=context.ranks,
-            checkpoints=Checkpoints(folder=work / "checkpoints", key=key, writes=context.ranks.leads),
+            checkpoints=Checkpoints(
+                folder=work / "checkpoints",
+                key=context.ranks.keyed(key),
+                say=context.console.print,
+                writes=context.ranks.leads,
+            ),
             finished=finished,
             passed=lambda films: advance(by=films),
         )

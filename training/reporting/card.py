@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from training.provenance import patients_known
 from training.recipe import F3_POINT, Recipe
 from training.reporting import tables
+from training.reporting.origins import UNKNOWN_PATIENTS, data_sentence, pretraining_sentence
 from training.reporting.tables import Table
 from training.reporting.verdicts import OWN_OPTIMUM, statements
 from training.statistics.figures import show
+from training.statistics.tolerances import CERTIFIED_MARGIN, GOLDEN_TOLERANCE
 
 _INTRODUCTION = """\
 # {name} {version}
@@ -22,9 +25,10 @@ it must not decide that a film needs no reading. Below the threshold means *not 
 
 | | |
 |---|---|
-| network | {architecture}, average pooling, tanh-{hidden}, softmax-2{findings}; {origin} |
+| network | {architecture}, average pooling, tanh-{hidden}, softmax-2{findings} |
+| before this training | {origin} |
 | input | {size} x {size} gray, letterboxed; training and serving decode and preprocess with the same functions |
-| data | {training_data} |
+| data | {training_data}: {dealt_out} |
 | licence of the data | {licence} |
 | parts | {parts} |
 | code | commit {commits}, recipe sha256 `{recipe_sha256}` |
@@ -55,7 +59,9 @@ _LIMITS = """\
   another share of unhealthy patients are untested; the table of prevalences reweights, it does not replace films.
 - Bedside films (AP) show sicker patients. A network can score by recognising the view; the view-only baseline and the
   figures within each view say how far this one does.
-- A certificate holds for patients like those it was made on, on this very graph, and for one film per patient.
+- A certificate holds for patients like those it was made on, on this very graph as onnxruntime computes it on the CPU,
+  and for one film per patient. A worker on another device has to answer the golden inputs within {tolerance:g}, or it
+  refuses the bundle; films that close to a threshold may be decided otherwise there{margin}.
 - Subgroups with few patients have no figures: nothing is known about them.
 """
 
@@ -82,16 +88,20 @@ def write_card(recipe: Recipe, report: Mapping[str, Any]) -> str:
         _heat_map(report["export"], report["ships"]),
         _chapter("Variants of the graph", (), [tables.variants(report)]),
         _data(recipe, report),
-        _LIMITS,
-        _chapter("Remarks", [f"- {remark}" for remark in recipe.bundle.remarks], []) if recipe.bundle.remarks else "",
+        _limits(report["ships"]),
+        _remarks(recipe, report["provenance"]),
     )
     return "\n".join(section for section in sections if section)
 
 
 def _introduction(recipe: Recipe, report: Mapping[str, Any]) -> str:
     export, parts = report["export"], report["provenance"]["parts"]
-    fp32, init = export["variants"]["fp32"], report["provenance"]["init_sha256"]
-    dealt = "; ".join(f"{name} {part['films']} films of {part['patients']} patients" for name, part in parts.items())
+    fp32, is_known = export["variants"]["fp32"], patients_known(report["provenance"])
+    dealt = "; ".join(
+        f"{name} {part['films']} films" + (f" of {part['patients']} patients" if is_known else "")
+        for name, part in parts.items()
+    )
+    shared = f"{report['provenance']['shared_patients']} patients in two of them" if is_known else "patients unknown"
     findings = len(recipe.network.findings)
     return _INTRODUCTION.format(
         name=recipe.bundle.name,
@@ -99,11 +109,12 @@ def _introduction(recipe: Recipe, report: Mapping[str, Any]) -> str:
         architecture={"resnet50": "ResNet50", "resnet18": "ResNet18"}[recipe.network.architecture],
         hidden=recipe.network.hidden,
         findings=f" and {findings} findings" if findings else "",
-        origin="trained from random weights" if init is None else f"from the weights with sha256 `{init}`",
+        origin=pretraining_sentence(report["provenance"]),
         size=recipe.preprocessing.size,
         training_data=recipe.bundle.training_data,
+        dealt_out=data_sentence(report["provenance"]),
         licence=recipe.bundle.licence,
-        parts=f"{dealt}; {report['provenance']['shared_patients']} patients in two of them",
+        parts=f"{dealt}; {shared}",
         commits=" and ".join(f"`{commit}`" for commit in dict.fromkeys(report["commits"].values())),
         recipe_sha256=recipe.sha256,
         ships=report["ships"],
@@ -134,8 +145,8 @@ def _operating_points(report: Mapping[str, Any]) -> str:
     calibrate = report["operating_points"]["calibrate"]
     words = [
         f"The default is `{report['operating_points']['default']}`. Chosen on {calibrate['films']} films of "
-        f"{calibrate['patients']} patients that neither trained nor are counted below. A point that these patients "
-        "cannot certify flags everything.",
+        f"{calibrate['patients']} patients{_each_a_film(report)} that neither trained these weights nor are counted "
+        "below. A point that these patients cannot certify flags everything.",
     ]
     return _chapter("Operating points", words, [tables.promises(report), tables.certificates(report)])
 
@@ -143,8 +154,9 @@ def _operating_points(report: Mapping[str, Any]) -> str:
 def _figures(report: Mapping[str, Any]) -> str:
     test = report["test"]
     words = [
-        f"{test['films']} films of {test['patients']} patients that neither trained, selected nor calibrated anything, "
-        "scored once by the ONNX file. In brackets 95 % intervals by bootstrap of patients. Positive means unhealthy.",
+        f"{test['films']} films of {test['patients']} patients{_each_a_film(report)} that neither trained nor "
+        "calibrated these weights nor chose an epoch; scored by the ONNX file. In brackets 95 % intervals by bootstrap "
+        "of patients. Positive means unhealthy.",
         f"AUC **{show(test['auc'])}**; among films of the same view {show(test['view_adjusted_auc'])}.",
         f"At this prevalence ({test['prevalence']:.1%} unhealthy) flagging every film already has the F3 in the table; "
         "`skill` is the share of the way from there to 1, and at or below 0 the network helped nobody.",
@@ -193,13 +205,32 @@ def _data(recipe: Recipe, report: Mapping[str, Any]) -> str:
     shown = []
     if report["disputed"]["films"]:
         words.append(
-            "Films whose label a second reading contradicts are counted apart: calling them right or wrong would be a "
-            "guess."
+            "Films that a second reading called normal, most of them against their label, are counted apart: calling "
+            "them right or wrong would be a guess."
             + (" They neither trained nor certified." if recipe.data.leave_out_disputed else "")
             + f" With them, AUC {show(report['test_with_disputed_films']['auc'])}."
         )
         shown = [tables.disputed(report)]
     return _chapter("Data, labels and licences", words, shown)
+
+
+def _limits(ships: str) -> str:
+    lowered = f"; certified thresholds are lowered by {CERTIFIED_MARGIN[ships]:g} for it" * bool(
+        CERTIFIED_MARGIN[ships]
+    )
+    return _LIMITS.format(tolerance=GOLDEN_TOLERANCE[ships], margin=lowered)
+
+
+def _remarks(recipe: Recipe, provenance: Mapping[str, Any]) -> str:
+    """Return what the recipe's authors remark, and what the reader of the collection did."""
+    remarks = [*recipe.bundle.remarks, *provenance.get("remarks", ())]
+    if not patients_known(provenance):
+        remarks.insert(0, UNKNOWN_PATIENTS)
+    return _chapter("Remarks", [f"- {remark}" for remark in remarks], []) if remarks else ""
+
+
+def _each_a_film(report: Mapping[str, Any]) -> str:
+    return "" if patients_known(report["provenance"]) else " (unknown: each film counts as one)"
 
 
 def _chapter(title: str, words: Iterable[str], shown: Iterable[Table]) -> str:

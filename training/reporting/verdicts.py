@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from training.provenance import patients_known
 from training.recipe import F3_POINT
+from training.reporting.origins import pretraining_sentence, unseen
 from training.statistics.figures import show
 from training.statistics.scored_films import UNKNOWN
 
@@ -43,13 +45,14 @@ class Statement:
 def statements(report: Mapping[str, Any]) -> tuple[Statement, ...]:
     """Return the claims that every report is held to, in the order in which people ask."""
     return (
-        _sorts(report["test"]),
+        _sorts(report["test"], unseen(report["provenance"])),
         _sees_more_than_the_view(report),
         *(_is_ahead(name, rival) for name, rival in report["baselines"].items()),
         _has_skill(report["test"]),
         _has_skill_elsewhere(report["prevalences"]),
         _keeps_its_certificate(report),
         _keeps_patients_apart(report["provenance"]),
+        *_keeps_films_apart(report["provenance"]),
     )
 
 
@@ -67,11 +70,11 @@ def plain(name: str) -> str:
     return name.replace("_", " ").replace("hog ", "HOG + ")
 
 
-def _sorts(test: Mapping[str, Any]) -> Statement:
+def _sorts(test: Mapping[str, Any], whose: str) -> Statement:
     return Statement(
         claim="It ranks unhealthy films above healthy ones",
         verdict=against(test["auc"], _CHANCE),
-        evidence=f"AUC {show(test['auc'])} on {test['films']:,} films of {test['patients']:,} patients it never saw",
+        evidence=f"AUC {show(test['auc'])} on {test['films']:,} films of {test['patients']:,} {whose}",
     )
 
 
@@ -118,16 +121,19 @@ def _has_skill_elsewhere(rows: list[Mapping[str, Any]]) -> Statement:
 
 def _keeps_its_certificate(report: Mapping[str, Any]) -> Statement:
     default = report["operating_points"]["default"]
-    claim = f"The default operating point {default} keeps its promise on unseen patients"
+    claim = f"The default operating point {default} keeps its promise on test patients"
     test = report["certificates"].get(default)
     if test is None:
         everything = report["test"]["operating_points"][default]["threshold"] <= 0.0
         why = "it flags everything, which misses nothing and sorts nothing" if everything else "it promises nothing"
         return Statement(claim=claim, verdict=Verdict.NOT_SHOWN, evidence=why)
+    is_known = patients_known(report["provenance"])
+    counted = "unhealthy patients missed, one film each" if is_known else "unhealthy films missed, patients unknown"
+    held = Verdict.HELD if is_known and not report["provenance"]["shared_patients"] else Verdict.NOT_SHOWN
     return Statement(
         claim=claim,
-        verdict=Verdict.FAILED if test["rejected_at_01"] else Verdict.HELD,
-        evidence=f"{test['misses']} of {test['positives']} unhealthy patients missed, one film each: sensitivity "
+        verdict=Verdict.FAILED if test["rejected_at_01"] else held,
+        evidence=f"{test['misses']} of {test['positives']} {counted}: sensitivity "
         f"{test['observed_sensitivity']:.3f} against {test['claimed_sensitivity']:g}, exact test p = "
         f"{test['p_value']:.3g} (rejected below .01); it flags {_flagged(report['test'], default)} of the films",
     )
@@ -139,11 +145,28 @@ def _flagged(test: Mapping[str, Any], point: str) -> str:
 
 
 def _keeps_patients_apart(provenance: Mapping[str, Any]) -> Statement:
-    shared = provenance["shared_patients"]
+    claim, shared = "No patient is in two parts of the split", provenance["shared_patients"]
+    if not shared and not patients_known(provenance):
+        return Statement(claim=claim, verdict=Verdict.NOT_SHOWN, evidence="patients unknown: every film counts as one")
     return Statement(
-        claim="No patient is in two parts of the split",
+        claim=claim,
         verdict=Verdict.FAILED if shared else Verdict.HELD,
         evidence=f"{shared} patients shared",
+    )
+
+
+def _keeps_films_apart(provenance: Mapping[str, Any]) -> tuple[Statement, ...]:
+    """Return what is known of the films behind given weights; nothing has to be claimed of random ones."""
+    if provenance["init_sha256"] is None:
+        return ()
+    facts = provenance.get("init")
+    is_checked = facts is not None and facts["twins_left_out"] is not None
+    return (
+        Statement(
+            claim="No test film was among those that the given weights learned from",
+            verdict=Verdict.HELD if is_checked else Verdict.NOT_SHOWN,
+            evidence=pretraining_sentence(provenance),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from training.statistics.calibration import shifted
 from training.statistics.intervals import Bootstrap
 from training.statistics.metrics import BETA, Floats, Labels, f_beta_flag_everything, f_beta_of_rates
 from training.statistics.scored_films import ScoredFilms
@@ -22,10 +23,11 @@ _RATIOS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100)
 _HISTOGRAM_BINS = 20
 
 
-def curves(test: ScoredFilms, calibrate: ScoredFilms, bootstrap: Bootstrap) -> dict[str, Any]:
+def curves(test: ScoredFilms, calibrate: ScoredFilms, bootstrap: Bootstrap, *, shift: float) -> dict[str, Any]:
     """Return ROC, precision-recall, F3 and F-beta curves, score histograms and the decision-cost explorer.
 
-    Both sets hold films of both classes.
+    Both sets hold films of both classes. ``shift`` is the graph's prior shift, which the threshold that calibrated
+    probabilities would choose moves along with.
     """
     thresholds = _thinned(np.unique(np.r_[0.0, test.scores]))
     bands = bootstrap.draws(test.patients, lambda weights: _curve_statistics(test, thresholds, weights))
@@ -36,7 +38,7 @@ def curves(test: ScoredFilms, calibrate: ScoredFilms, bootstrap: Bootstrap) -> d
         "f3": _f3_curve(test, thresholds, bands["f3"]),
         "f_beta": [_best_f_beta(test, calibrate, beta_weight) for beta_weight in _BETAS],
         "histogram": _histogram(test.labels, test.scores),
-        "decision_cost": _decision_cost(test, calibrate, thresholds),
+        "decision_cost": _decision_cost(test, calibrate, thresholds, shift),
     }
 
 
@@ -125,17 +127,17 @@ def _histogram(labels: Labels, scores: Floats) -> dict[str, Any]:
     }
 
 
-def _decision_cost(test: ScoredFilms, calibrate: ScoredFilms, thresholds: Floats) -> dict[str, Any]:
+def _decision_cost(test: ScoredFilms, calibrate: ScoredFilms, thresholds: Floats, shift: float) -> dict[str, Any]:
     cleared, missed = _cleared_and_missed(test, thresholds)
     return {
         "threshold": thresholds.tolist(),
         "cleared_per_1000": cleared.tolist(),
         "missed_per_1000": missed.tolist(),
-        "ratios": [_at_ratio(test, calibrate, ratio) for ratio in _RATIOS],
+        "ratios": [_at_ratio(test, calibrate, ratio, shift) for ratio in _RATIOS],
     }
 
 
-def _at_ratio(test: ScoredFilms, calibrate: ScoredFilms, ratio: int) -> dict[str, float]:
+def _at_ratio(test: ScoredFilms, calibrate: ScoredFilms, ratio: int, shift: float) -> dict[str, float]:
     threshold = cost_threshold(calibrate.labels, calibrate.scores, ratio=ratio)
     cleared, missed = (float(values[0]) for values in _cleared_and_missed(test, np.array([threshold])))
     healthy = 1000 * float(np.mean(test.labels == 0))
@@ -143,7 +145,7 @@ def _at_ratio(test: ScoredFilms, calibrate: ScoredFilms, ratio: int) -> dict[str
     return {
         "ratio": ratio,
         "threshold": threshold,
-        "bayes_threshold": 1 / (1 + ratio),
+        "bayes_threshold": float(shifted(np.array([1 / (1 + ratio)]), shift)[0]),
         "cleared_per_1000": cleared,
         "missed_per_1000": missed,
         "cost_per_1000": cost,

@@ -22,7 +22,7 @@ from training.statistics.calibration import (
     weighted_calibration_error,
 )
 from training.statistics.curves import curves
-from training.statistics.figures import figure, show
+from training.statistics.figures import figure, missing, show, too_few
 from training.statistics.groups import describe, subgroups
 from training.statistics.intervals import Bootstrap, exact_interval
 from training.statistics.metrics import (
@@ -92,7 +92,7 @@ def measure(
         },
         "test_with_disputed_films": describe(everything, points, bootstrap, confidence=judgement.confidence),
         "disputed": _disputed(everything.where(everything.facts.is_disputed), points),
-        "curves": curves(test, calibrate, bootstrap),
+        "curves": curves(test, calibrate, bootstrap, shift=judgement.shift),
         "calibration": _calibration(test, judgement, bootstrap),
         "prevalences": prevalence_tables(test, calibrate, points, judgement.prevalences, bootstrap),
         **_findings(test, bootstrap),
@@ -154,10 +154,12 @@ def _ranking(films: ScoredFilms, bootstrap: Bootstrap) -> dict[str, Any]:
             "average_precision": weighted_average_precision(labels, scores, weights),
         },
     )
-    return {
+    found = {
         "view_adjusted_auc": figure(stratified_auc(labels, scores, views), draws["view_adjusted_auc"]),
         "average_precision": figure(average_precision(labels, scores), draws["average_precision"]),
     }
+    note = too_few(films.patients, {"unhealthy": labels == 1, "healthy": labels == 0})
+    return found if note is None else dict.fromkeys(found, missing(note))
 
 
 def _disputed(films: ScoredFilms, points: Mapping[str, float]) -> dict[str, Any]:

@@ -28,17 +28,19 @@ def compare(films: ScoredFilms, rival: Floats, bootstrap: Bootstrap, *, strata: 
     """Return the rival's AUC ``(n,)`` scores on the same films, and the paired differences, ours minus theirs.
 
     With ``strata`` ``(n,)`` only films of the same stratum are compared (folds, whose scores share no scale). The
-    view-adjusted figures compare films of the same view and stratum.
+    view-adjusted figures compare films of the same view and stratum. Too few patients of a class give notes.
     """
+    note = too_few(films.patients, {"unhealthy": films.labels == 1, "healthy": films.labels == 0})
     strata = np.zeros(len(films.labels), dtype="<U1") if strata is None else strata
     theirs, ahead = _paired(films, rival, strata, bootstrap)
     theirs_within, ahead_within = _paired(films, rival, np.char.add(strata, films.views), bootstrap)
-    return {
+    found = {
         "auc": theirs,
         "view_adjusted_auc": theirs_within,
         "network_ahead_by": ahead,
         "network_ahead_view_adjusted_by": ahead_within,
     }
+    return found if note is None else dict.fromkeys(found, missing(note))
 
 
 def _paired(films: ScoredFilms, rival: Floats, strata: Strata, bootstrap: Bootstrap) -> tuple[Figure, Figure]:

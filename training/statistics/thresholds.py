@@ -82,7 +82,9 @@ def certified_threshold(positive_scores: Floats, *, sensitivity: float, confiden
 
     With scores sorted upwards, the miss rate of threshold s_(k+1) is distributed as Beta(k + 1, n - k), whatever the
     scores' distribution; k is the largest whose ``confidence`` quantile stays within ``1 - sensitivity``. This is
-    Clopper-Pearson at an order statistic, Wilks' tolerance limit: choosing on the same data costs nothing.
+    Clopper-Pearson at an order statistic, Wilks' tolerance limit: choosing the *threshold* on the same data costs
+    nothing. It does not cover a choice among several graphs on that data: who ships the better of two on the very films
+    that certify it has a bound that is slightly too good.
 
     Raises
     ------

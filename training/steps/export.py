@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,7 @@ def _gate_facts(context: StepContext, gate: FittedGate, graph: bytes, evidence: 
     )
     recipe = context.order.recipe.gate
     return GateFacts(
+        sha256=hashlib.sha256(pack_gate(gate.arrays)).hexdigest(),
         limit=gate.limit,
         percentile=recipe.percentile,
         films=gate.films,

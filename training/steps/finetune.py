@@ -46,14 +46,15 @@ def run(context: StepContext, output: Path) -> None:
     TrainingDiverged
         If loss or AUC are no numbers.
     """
-    context.ranks.share(context.key)
     history = output / context.run.history.name
 
     def record(line: dict[str, Any]) -> None:
         with history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    save_state(_trained(context, record), output / context.run.network.name)
+    with context.ranks.together(context.key):
+        state = _trained(context, record)
+    save_state(state, output / context.run.network.name)
     context.checkpoints("finetune").clear()
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from training.datasets.collection import PATIENTS_UNKNOWN, print_remarks
 from training.datasets.reading import read_collection
 from training.datasets.sample import Part, Sample, write_samples
 from training.datasets.split import shared_patients, split_samples, split_sha256
@@ -24,8 +25,7 @@ def run(context: StepContext, output: Path) -> None:
     order = context.order
     recipe = order.recipe
     collection = read_collection(order.data, recipe.data)
-    for remark in collection.remarks:
-        context.console.print(f"NOTE: {remark}", markup=False)
+    print_remarks(collection.remarks, context.console)
     parts = split_samples(collection.samples, recipe.data, recipe.seed)
     leaked = shared_patients(collection.samples, parts)
     if leaked:
@@ -42,6 +42,7 @@ def run(context: StepContext, output: Path) -> None:
         "remarks": [str(remark) for remark in collection.remarks],
         "split_sha256": split_sha256(parts),
         "shared_patients": len(leaked),
+        "patients_known": all(remark.kind != PATIENTS_UNKNOWN for remark in collection.remarks),
         "parts": {
             part: _counts([sample for sample in collection.samples if parts[sample.id] is part]) for part in Part
         },

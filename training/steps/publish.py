@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +31,27 @@ from training.datasets.films import read_tensors
 from training.datasets.labels import rows_of
 from training.datasets.sample import Part, read_samples
 from training.errors import PublishRefused
-from training.graphs.export_facts import ExportFacts, Variant, read_export_facts
+from training.graphs.certification import points_of, require_certified, require_recomputed, require_unrefuted
+from training.graphs.export_facts import ExportFacts, read_export_facts
 from training.graphs.graph import score_graph
 from training.graphs.publish_checks import (
-    RESCORED_FILMS,
-    require_certified,
+    PARITY_AT_MOST,
     require_faithful,
     require_one_graph,
-    require_served_as_reported,
+    require_own_gate,
     require_small,
     require_unleaked,
 )
 from training.graphs.served import CAM, EMBEDDING, FILM, FINDINGS, PROBABILITY
+from training.graphs.serving_checks import RESCORED_FILMS, WrittenDown, require_served
 from training.provenance import code_commit
 from training.reporting.card import write_card
+from training.reporting.origins import data_sentence, pretraining_sentence
+from training.statistics.scored_films import read_scored_films
+from training.statistics.tolerances import GOLDEN_TOLERANCE
 from training.step import StepContext
 
 _GOLDEN_FILMS = 8
-# Rounding to eight bits enlarges tiny differences between machines; what was measured is in docs/training.md.
-_GOLDEN_TOLERANCE: Mapping[Variant, float] = {"fp32": 1e-3, "int8": 5e-3}
 
 
 def run(context: StepContext, output: Path) -> None:
@@ -60,9 +61,10 @@ def run(context: StepContext, output: Path) -> None:
     ------
     PublishRefused
         If parts of the split share a patient; parity, completeness or int8's AUC failed; a threshold was not certified
-        on the graph that ships, or its certificate does not follow from its own numbers; the bundle is too large; its
-        own runtime scores golden inputs or test films otherwise than the report says; or the destination holds
-        anything else than this very bundle. The message begins with the name of the check.
+        on the graph that ships, is not what the calibrate scores give, or is refuted by the test patients; the gate is
+        not the one measured, or turns chest films away; the bundle is too large; its own runtime scores golden inputs,
+        test or calibrate films otherwise than the run wrote down; or the destination holds anything else than this very
+        bundle. The message begins with the name of the check.
     """
     facts = read_export_facts(context.run.export_facts)
     points = json.loads(context.run.operating_points.read_text(encoding="utf-8"))
@@ -71,7 +73,8 @@ def run(context: StepContext, output: Path) -> None:
     require_unleaked(report)
     require_faithful(facts, context.order.recipe)
     require_one_graph(graph, facts, points, report)
-    require_certified(points["variants"][facts.ships]["points"], context.order.recipe)
+    require_own_gate(context.run.gate.read_bytes() if context.run.gate.exists() else None, facts)
+    _require_certified(context, facts, points["variants"][facts.ships]["points"], report)
     report["recipe"] = context.order.recipe.model_dump(mode="json")
     report["commits"] = context.run.commits() | {"publish": code_commit()}
     golden = golden_tensors(context.order.recipe.preprocessing)
@@ -79,7 +82,7 @@ def run(context: StepContext, output: Path) -> None:
     total = require_small(contents)
     expected = score_graph(graph, [golden], threads=context.threads)
     manifest = _manifest(context, facts, report, contents, tuple(expected.tolist()))
-    _require_served(context, manifest, contents)
+    _require_served(context, facts, manifest, contents)
     digest = _write(context.destination, manifest, contents)
     published = {"bundle": str(context.destination), "digest": digest, "bytes": total, "variant": facts.ships}
     (output / context.run.published.name).write_text(json.dumps(published, indent=2) + "\n", encoding="utf-8")
@@ -109,15 +112,36 @@ def _contents(
     return contents
 
 
-def _require_served(context: StepContext, manifest: Manifest, contents: dict[str, bytes]) -> None:
-    recipe = context.order.recipe
-    rows = rows_of(read_samples(context.run.samples), Part.TEST, leave_out_disputed=False)[:RESCORED_FILMS]
-    tensors = read_tensors(context.run.tensors(recipe.preprocessing.size), rows)
+def _require_certified(
+    context: StepContext, facts: ExportFacts, points: list[dict[str, Any]], report: dict[str, Any]
+) -> None:
+    recipe, calibrate = context.order.recipe, read_scored_films(context.run.calibrate_scores)
+    require_certified(points, recipe)
+    require_recomputed(points, points_of(calibrate, facts.ships, recipe, facts, report["provenance"]))
+    require_unrefuted(report)
+
+
+def _require_served(context: StepContext, facts: ExportFacts, manifest: Manifest, contents: dict[str, bytes]) -> None:
+    recipe, run = context.order.recipe, context.run
+    is_left_out = recipe.data.leave_out_disputed
+    test = _written_down(context, Part.TEST, run.test_scores, leave_out_disputed=False)
+    calibrate = _written_down(context, Part.CALIBRATE, run.calibrate_scores, leave_out_disputed=is_left_out)
     # Written and read back first, so that it is judged as a worker would load it.
     with tempfile.TemporaryDirectory(prefix="cxr-publish-") as folder:
         candidate = Path(folder) / "bundle"
         write_bundle(candidate, manifest, contents)
-        require_served_as_reported(context.run, candidate, tensors, tolerance=recipe.export.parity_tolerance)
+        tolerance = min(recipe.export.parity_tolerance, PARITY_AT_MOST)
+        require_served(candidate, facts.ships, test=test, calibrate=calibrate, tolerance=tolerance)
+
+
+def _written_down(context: StepContext, part: Part, scores: Path, *, leave_out_disputed: bool) -> WrittenDown:
+    table, films = read_samples(context.run.samples), read_scored_films(scores)
+    rows = rows_of(table, part, leave_out_disputed=leave_out_disputed)
+    if [table[row][0].id for row in rows] != films.facts.ids.tolist():
+        raise PublishRefused(f"serving: {scores.name} does not list the films of the part {part}")
+    first = np.arange(len(rows)) < RESCORED_FILMS
+    tensors = read_tensors(context.run.tensors(context.order.recipe.preprocessing.size), rows[:RESCORED_FILMS])
+    return WrittenDown(part=part, tensors=tensors, films=films.where(first))
 
 
 def _manifest(
@@ -152,8 +176,9 @@ def _manifest(
         ),
         default_operating_point=document["default"],
         golden_probabilities=golden,
-        golden_tolerance=_GOLDEN_TOLERANCE[facts.ships],
-        training_data=recipe.bundle.training_data,
+        golden_tolerance=GOLDEN_TOLERANCE[facts.ships],
+        training_data=f"{recipe.bundle.training_data}: {data_sentence(report['provenance'])}. "
+        f"{pretraining_sentence(report['provenance'])}",
         licence=recipe.bundle.licence,
         recipe_sha256=recipe.sha256,
         commit=report["provenance"]["commit"],
@@ -165,7 +190,7 @@ def _operating_point(point: dict[str, Any], test: dict[str, Any]) -> OperatingPo
     return OperatingPoint(
         name=point["name"],
         threshold=point["threshold"],
-        evidence=f"{point['evidence']}. Figures: {test['films']} films of {test['patients']} unseen patients",
+        evidence=f"{point['evidence']}. Figures: {test['films']} films of {test['patients']} test patients",
         certificate=None if certificate is None else Certificate.model_validate(certificate),
         positives=test["unhealthy"],
         negatives=test["films"] - test["unhealthy"],

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api.conditional import NOT_MODIFIED, is_known
 from services.api.drawing import draw_heat, draw_overlay, draw_preview
 from services.api.errors import FilmNotAssessed, FilmNotDone, PictureAbsent
 from services.api.gateway import Gateway, GatewayDependency, require_key
@@ -20,21 +17,16 @@ from services.api.problems import documented
 from services.api.routes.instances import InstanceId
 from services.jobs.errors import PictureGone
 from services.jobs.records import JobState, Picture, Record
+from services.jobs.spool import Spool
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"], dependencies=[Depends(require_key)])
 
 PNG: Final = "image/png"
-# A film's pictures never change while they exist. Only the caller itself may keep them: they are somebody's chest.
-_CACHE_CONTROL: Final = "private, max-age=3600, immutable"
+# They are somebody's chest: nobody on the way keeps them, nor a browser after its user has gone.
+_HEADERS: Final = {"Cache-Control": "no-store"}
 _CONTENT: Final = {PNG: {"schema": {"type": "string", "format": "binary"}}}
-_PICTURE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The picture.",
-        "content": _CONTENT,
-        "headers": {"ETag": {"description": "Names these pixels.", "schema": {"type": "string"}}},
-    }
-}
-_RESPONSES: Final = _PICTURE | NOT_MODIFIED | documented(404, 409, 410, 422, 503)
+_PICTURE: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "The picture.", "content": _CONTENT}}
+_RESPONSES: Final = _PICTURE | documented(404, 409, 410, 422, 503)
 
 
 class PreviewQuery(BaseModel):
@@ -54,28 +46,27 @@ class HeatmapQuery(BaseModel):
 
 @router.get("/{instance_id}/preview.png", summary="The film", response_class=Response, responses=_RESPONSES)
 async def preview(
-    request: Request, instance_id: InstanceId, _query: Annotated[PreviewQuery, Query()], gateway: GatewayDependency
+    instance_id: InstanceId, _query: Annotated[PreviewQuery, Query()], gateway: GatewayDependency
 ) -> Response:
     """Return the film as a reader sees it, 8-bit gray; also of a film that was decoded, but not assessed."""
     record = await _done(gateway, instance_id)
-    (kept,) = await _kept(gateway, record, Picture.PREVIEW)
-    return await _answer(request, (kept,), partial(draw_preview, kept, of=record.sha256))
+    payload = await _payload_of(gateway, record, Picture.PREVIEW)
+    return await _answer(gateway, partial(_preview, gateway.spool, record, payload))
 
 
 @router.get(
     "/{instance_id}/heatmap.png", summary="What raised the score", response_class=Response, responses=_RESPONSES
 )
 async def heatmap(
-    request: Request, instance_id: InstanceId, query: Annotated[HeatmapQuery, Query()], gateway: GatewayDependency
+    instance_id: InstanceId, query: Annotated[HeatmapQuery, Query()], gateway: GatewayDependency
 ) -> Response:
     """Return the film with what raised its score drawn over it. It does not show where disease is."""
     record = await _done(gateway, instance_id)
     if record.model is None or not _is_scored(record):
         raise FilmNotAssessed("Nobody assessed this film, so that nothing explains a score; its `reason` says why.")
-    film, activation = await _kept(gateway, record, Picture.PREVIEW, Picture.HEATMAP)
+    payload = await _payload_of(gateway, record, Picture.PREVIEW, Picture.HEATMAP)
     draw = draw_overlay if query.layer == "overlay" else draw_heat
-    drawn = partial(draw, film, activation, film=record.sha256, model=record.model.digest)
-    return await _answer(request, (film, activation, query.layer.encode()), drawn)
+    return await _answer(gateway, partial(_heatmap, gateway.spool, record, payload, record.model.digest, draw))
 
 
 async def _done(gateway: Gateway, instance_id: str) -> Record:
@@ -89,39 +80,38 @@ def _is_scored(record: Record) -> bool:
     return record.outcome is not None and record.outcome.is_scored
 
 
-async def _kept(gateway: Gateway, record: Record, *pictures: Picture) -> list[bytes]:
-    """Return what a worker kept of a film that is done.
+async def _payload_of(gateway: Gateway, record: Record, *pictures: Picture) -> str:
+    """Return the name of the payload beside which a worker kept these pictures of a film that is done.
 
     Raises
     ------
     FilmNotAssessed
-        If nobody could decode the film.
+        If the film ended undecoded, so that there was nothing to make a picture of.
     PictureAbsent
-        If it was scored, but the picture was never kept.
+        If it was decoded, but the picture was never kept.
     PictureGone
-        If it was, and is no more.
+        If the payload is gone, and its pictures with it.
     """
     links = {Picture.PREVIEW: record.links.preview, Picture.HEATMAP: record.links.heatmap}
     if any(links[picture] is None for picture in pictures):
-        if _is_scored(record):
+        if _is_scored(record) or record.timings_ms.decode is not None:
             raise PictureAbsent("No such picture was kept of this film; its record's `links` say which there are.")
-        raise FilmNotAssessed("Nobody could open this film, so that there is nothing to show; its `reason` says why.")
+        raise FilmNotAssessed("No picture was made of this film; its `reason` says why it was not assessed.")
     registration = (await gateway.queue.registrations([record.id])).get(record.id)
     if registration is None or registration.payload is None:
         raise PictureGone("past retention")
-    return [await asyncio.to_thread(gateway.spool.read_picture, registration.payload, picture) for picture in pictures]
+    return registration.payload
 
 
-async def _answer(request: Request, parts: tuple[bytes, ...], draw: Callable[[], bytes]) -> Response:
-    tag = await asyncio.to_thread(_tag, parts)
-    headers = {"ETag": tag, "Cache-Control": _CACHE_CONTROL}
-    if is_known(tag, request):
-        return Response(status_code=304, headers=headers)
-    return Response(await asyncio.to_thread(draw), headers=headers, media_type=PNG)
+async def _answer(gateway: Gateway, picture: Callable[[], bytes]) -> Response:
+    return Response(await gateway.drawings.draw(picture), headers=_HEADERS, media_type=PNG)
 
 
-def _tag(parts: tuple[bytes, ...]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return f'"{digest.hexdigest()[:32]}"'
+def _preview(spool: Spool, record: Record, payload: str) -> bytes:
+    return draw_preview(spool.read_picture(payload, Picture.PREVIEW), of=record.sha256)
+
+
+def _heatmap(spool: Spool, record: Record, payload: str, digest: str, draw: Callable[..., bytes]) -> bytes:
+    film = spool.read_picture(payload, Picture.PREVIEW)
+    activation = spool.read_picture(payload, Picture.HEATMAP, by=digest)
+    return draw(film, activation, film=record.sha256, model=digest)

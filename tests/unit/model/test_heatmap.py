@@ -50,6 +50,15 @@ def test_a_calm_film_does_not_glow() -> None:
     assert heat(one_hot_cell(1, 2, value=5 * FULL_HEAT), (256, 256)).max() == pytest.approx(1.0, abs=0.01)
 
 
+def test_heat_in_the_padding_does_not_make_the_film_paler() -> None:
+    # Half as wide as high: columns 4 to 11 of the map's 16 lie over the film.
+    activation = one_hot_cell(8, 8, value=2 * FULL_HEAT, cells=16)
+    alone = heat(activation, (400, 200))
+    activation[8, 0] = 100.0
+    assert alone.max() == pytest.approx(1.0, abs=0.01)
+    assert (heat(activation, (400, 200)) == alone).all()
+
+
 def test_what_lowers_the_score_is_not_drawn() -> None:
     cold = np.full((4, 4), -5.0, np.float32)
     cold[2, 2] = -100.0

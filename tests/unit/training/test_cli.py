@@ -96,6 +96,25 @@ def test_steps_run_one_by_one_and_status_shows_them(
     assert shown.count("yes") == 1
 
 
+def test_status_tells_what_another_order_has_outdated_even_without_the_films(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = write_collection(tmp_path / "data", patients=60, films_per_patient=1, pixels=32)
+    order = ("prepare", RECIPE, "--data", str(data), "--out", str(tmp_path / "run"))
+    assert run(monkeypatch, *order, "--preset", "cpu") == 0
+    assert run(monkeypatch, "step", "manifest", "--out", str(tmp_path / "run")) == 0
+    data.rename(tmp_path / "away")
+    assert run(monkeypatch, "status", "--out", str(tmp_path / "run")) == 0
+    shown = capsys.readouterr().out
+    assert "films as recorded, because they cannot be read now" in shown
+    assert (shown.count("yes"), shown.count("outdated")) == (1, 0)
+    (tmp_path / "away").rename(data)
+    assert run(monkeypatch, *order) == 0
+    assert run(monkeypatch, "status", "--out", str(tmp_path / "run")) == 0
+    shown = capsys.readouterr().out
+    assert (shown.count("yes"), shown.count("outdated")) == (0, 1)
+
+
 def test_a_second_process_leaves_a_running_one_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

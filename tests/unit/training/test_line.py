@@ -50,4 +50,4 @@ def test_what_the_reader_remarks_is_said_by_the_run(tmp_path: Path) -> None:
         place.write_bytes(film.read_bytes())
     context = context_of(tmp_path / "run", tiny_recipe(data={"reader": "folders", "healthy": ["well"]}), data)
     assert run_step(context, "manifest")
-    assert "NOTE: file names tell no patients for certain" in printed(context).replace("\n", " ")
+    assert "NOTE: file names that tell no patient" in printed(context).replace("\n", " ")

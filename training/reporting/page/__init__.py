@@ -14,6 +14,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from training.provenance import patients_known
+from training.reporting.origins import UNKNOWN_PATIENTS, data_sentence, pretraining_sentence
 from training.reporting.page.sections import sections
 from training.reporting.verdicts import statements
 
@@ -42,6 +44,8 @@ def write_page(report: Mapping[str, Any], folder_of_plots: Path) -> str:
         bundle=report["bundle"],
         test=report["test"],
         notes=(report["positive_class"], report["scored_by"], report["intervals"]),
+        warnings=_warnings(report["provenance"]),
+        origins=(data_sentence(report["provenance"]), pretraining_sentence(report["provenance"])),
         statements=statements(report),
         sections=sections(report),
         pictures={path.stem: _data_uri(path) for path in sorted(folder_of_plots.glob("*.png"))},
@@ -51,6 +55,13 @@ def write_page(report: Mapping[str, Any], folder_of_plots: Path) -> str:
             {name: report[name] for name in ("provenance", "export", "operating_points")}, indent=2, sort_keys=True
         ),
     )
+
+
+def _warnings(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a reader must know before any figure."""
+    shared = provenance["shared_patients"]
+    leaks = f"{shared:,} patients are in more than one part of the split: every figure flatters." if shared else ""
+    return tuple(filter(None, (leaks, "" if patients_known(provenance) else UNKNOWN_PATIENTS)))
 
 
 def _data_uri(path: Path) -> str:

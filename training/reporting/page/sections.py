@@ -194,8 +194,8 @@ def _disputed(report: Document) -> Section:
     return Section(
         anchor="disputed",
         title="Disputed films",
-        trap="A second reading contradicts these films' labels, so calling them right or wrong would be a guess: "
-        "counted is only how many are flagged. The second table adds them under their first label.",
+        trap="A second reading called these films normal, most of them against their label, so calling them right or "
+        "wrong would be a guess: counted is only how many are flagged. The second table adds them under their label.",
         tables=(
             tables.disputed(report),
             tables.f3_figures(report["test_with_disputed_films"], "All test films, disputed ones included"),

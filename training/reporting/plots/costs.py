@@ -60,7 +60,7 @@ def draw_cost_ratio(report: Document) -> Figure | None:
     across = numbers([row["ratio"] for row in ratios])
     dress(upper, x="", y="threshold")
     bayes = numbers([row["bayes_threshold"] for row in ratios])
-    upper.plot(across, bayes, color=INK, linestyle="--", linewidth=1.0, label="1 / (1 + ratio): calibrated scores")
+    upper.plot(across, bayes, color=INK, linestyle="--", linewidth=1.0, label="what calibrated scores would choose")
     thresholds = numbers([row["threshold"] for row in ratios])
     upper.plot(across, thresholds, color=NETWORK, marker="o", markersize=4, label="cheapest on calibrate patients")
     upper.set_ylim(-0.02, 1.02)

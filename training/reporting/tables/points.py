@@ -65,7 +65,7 @@ def f3_figures(group: Document, title: str) -> Table:
 def certificates(report: Document) -> Table:
     """Return the exact test of every certified point on patients that it was not certified on."""
     return Table(
-        caption="Certificates on unseen patients: one random unhealthy film each, exact one-sided test",
+        caption="Certificates on test patients: one random unhealthy film each, exact one-sided test",
         head=("point", "claimed", "observed", "missed", "p", "verdict"),
         rows=tuple(
             (name, *(_silent() if test is None else _tested(test))) for name, test in report["certificates"].items()
@@ -90,7 +90,14 @@ def costs(report: Document) -> Table:
     """Return, for each ratio of a miss to a needless read, the threshold and what follows."""
     return Table(
         caption="What a miss costs, in needless reads, and the threshold that follows; figures on test films",
-        head=("a miss costs", "flag at or above", "1 / (1 + ratio)", "cleared of 1,000", "missed", "saved"),
+        head=(
+            "a miss costs",
+            "flag at or above",
+            "calibrated scores would choose",
+            "cleared of 1,000",
+            "missed",
+            "saved",
+        ),
         rows=tuple(
             (
                 f"{row['ratio']:g}",

@@ -1,5 +1,7 @@
+import re
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -28,7 +30,20 @@ def operations(app: FastAPI) -> dict[tuple[str, str], dict]:  # type: ignore[typ
     }
 
 
-def test_every_route_but_the_probes_requires_a_key(guarded: FastAPI) -> None:
+async def test_every_route_but_the_probes_refuses_a_caller_without_a_key(guarded: FastAPI) -> None:
+    # No Redis is there: a route that let the caller past would answer something else, if anything.
+    transport = httpx.ASGITransport(guarded, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        for (path, method), operation in operations(guarded).items():
+            if path in OPEN:
+                continue
+            response = await client.request(method, re.sub(r"{\w+}", "0" * 32, path))
+            assert response.status_code == 401, f"{method} {path}"
+            assert response.json()["code"] == "unauthenticated"
+            assert operation["responses"]["401"]["content"].keys() == {"application/problem+json"}
+
+
+def test_every_route_but_the_probes_declares_that_it_requires_a_key(guarded: FastAPI) -> None:
     for (path, _), operation in operations(guarded).items():
         assert ("401" in operation["responses"]) is (path not in OPEN), path
         assert ("security" in operation) is (path not in OPEN), path
@@ -50,6 +65,15 @@ def test_every_declared_error_is_a_problem_document(guarded: FastAPI) -> None:
         for status, response in operation["responses"].items():
             if int(status) >= 400:
                 assert list(response["content"]) == ["application/problem+json"]
+
+
+def test_document_promises_that_every_record_names_its_pictures(guarded: FastAPI) -> None:
+    assert set(guarded.openapi()["components"]["schemas"]["Links"]["required"]) == {
+        "self",
+        "study",
+        "preview",
+        "heatmap",
+    }
 
 
 def test_document_is_valid_and_names_each_operation_once(guarded: FastAPI) -> None:

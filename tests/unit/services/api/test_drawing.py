@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -10,12 +12,13 @@ from model.heatmap import heat_layer, overlay
 from model.preview import PREVIEW_SIDE
 from services.api.drawing import draw_heat, draw_overlay, draw_preview
 from services.jobs.errors import PictureGone
-from services.jobs.pictures import pack_picture
+from services.jobs.pictures import film_and_model, pack_picture
 
 FILM, MODEL = "f" * 64, "d" * 64
 PREVIEW = np.random.default_rng(0).integers(0, 256, (50, 30), dtype=np.uint8)
 ACTIVATION = np.array([[0, 6], [-2, 1]], np.float32)
-KEPT_PREVIEW, KEPT_ACTIVATION = pack_picture(PREVIEW, of=FILM), pack_picture(ACTIVATION, of=MODEL)
+EXPLAINED = film_and_model(film=FILM, model=MODEL)
+KEPT_PREVIEW, KEPT_ACTIVATION = pack_picture(PREVIEW, of=FILM), pack_picture(ACTIVATION, of=EXPLAINED)
 
 
 def test_a_preview_is_8_bit_gray() -> None:
@@ -39,6 +42,13 @@ def test_a_heat_map_of_another_model_is_not_drawn() -> None:
         draw_overlay(KEPT_PREVIEW, KEPT_ACTIVATION, film=FILM, model="e" * 64)
 
 
+@pytest.mark.parametrize("draw", [draw_overlay, draw_heat])
+def test_a_heat_map_of_another_film_is_not_drawn(draw: Callable[..., bytes]) -> None:
+    other_film = "b" * 64
+    with pytest.raises(PictureGone):
+        draw(pack_picture(PREVIEW, of=other_film), KEPT_ACTIVATION, film=other_film, model=MODEL)
+
+
 @pytest.mark.parametrize(
     "array", [ACTIVATION, PREVIEW[0], np.zeros((PREVIEW_SIDE + 1, 4), np.uint8), np.zeros((0, 4), np.uint8)]
 )
@@ -50,4 +60,4 @@ def test_what_is_no_preview_is_not_drawn(array: np.ndarray) -> None:
 @pytest.mark.parametrize("array", [PREVIEW, np.array([[np.nan]], np.float32), np.zeros(4, np.float32)])
 def test_what_is_no_activation_map_is_not_drawn(array: np.ndarray) -> None:
     with pytest.raises(PictureGone):
-        draw_heat(KEPT_PREVIEW, pack_picture(array, of=MODEL), film=FILM, model=MODEL)
+        draw_heat(KEPT_PREVIEW, pack_picture(array, of=EXPLAINED), film=FILM, model=MODEL)

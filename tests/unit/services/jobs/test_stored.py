@@ -81,6 +81,16 @@ def test_record_of_an_unread_film_has_no_score() -> None:
     assert record.probability is record.threshold is record.policy is record.findings is record.model is None
 
 
+def test_result_from_before_there_were_pictures_is_a_record_without_them() -> None:
+    fields = done(scored(flagged=True), scored_by_model=True)
+    assert fields[5] is not None
+    old = fields[5].replace(',"pictures":[]', "")
+    assert old != fields[5]
+    record = record_of([*fields[:5], old], now_ms=10**9, limits=LIMITS)
+    assert record.outcome is Outcome.FLAGGED
+    assert (record.links.preview, record.links.heatmap) == (None, None)
+
+
 @pytest.mark.parametrize("state", ["queued", "running"])
 def test_open_state_beside_a_result_is_an_error(state: str) -> None:
     fields = done(scored(flagged=False), scored_by_model=True)

@@ -109,6 +109,15 @@ async def test_film_is_sent_once_with_its_digest_and_key(strangers: list[Strange
     assert headers["Content-Digest"].startswith("sha-256=:")
 
 
+async def test_record_of_a_service_that_knows_no_pictures_is_read(strangers: list[Stranger], film: Path) -> None:
+    links = {"self": f"/v1/instances/{FILM_ID}", "study": "/v1/studies/1.2.3"}
+    strangers.append(stranger := Stranger((200, {}, RECORD | {"links": links})))
+    end = await send(stranger, film)
+    assert end.delivery is Delivery.DONE
+    assert end.record is not None
+    assert (end.record.links.preview, end.record.links.heatmap) == (None, None)
+
+
 async def test_accepted_film_is_asked_after_until_it_is_done(strangers: list[Stranger], film: Path) -> None:
     strangers.append(stranger := Stranger((202, {}, QUEUED), (200, {}, QUEUED), (200, {}, RECORD)))
     assert (await send(stranger, film)).delivery is Delivery.DONE

@@ -1,4 +1,4 @@
-"""Folders are classes, and only a name that tells the patient for certain is taken for one."""
+"""Folders are classes, and a name that tells its patient is taken at its word."""
 
 from __future__ import annotations
 
@@ -43,15 +43,20 @@ def test_folders_of_parts_around_the_classes_are_official_parts(tmp_path: Path) 
     }
 
 
-def test_patients_are_read_only_where_every_name_tells_one(tmp_path: Path) -> None:
+def test_a_patient_that_a_name_tells_is_kept_beside_names_that_tell_none(tmp_path: Path) -> None:
     films(tmp_path, "normal/00000013_005.png", "covid/00000013_006.png")
     collection = read_collection(tmp_path, FOLDERS)
     assert [sample.patient for sample in collection.samples] == ["13", "13"]
     assert not collection.remarks
     films(tmp_path, "covid/person13_virus_1.jpeg")
     collection = read_collection(tmp_path, FOLDERS)
-    assert len({sample.patient for sample in collection.samples}) == 3
-    assert [remark.kind for remark in collection.remarks] == ["patients_unknown"]
+    assert {sample.id: sample.patient for sample in collection.samples} == {
+        "normal/00000013_005.png": "13",
+        "covid/00000013_006.png": "13",
+        "covid/person13_virus_1.jpeg": "covid/person13_virus_1.jpeg",
+    }
+    (remark,) = collection.remarks
+    assert (remark.kind, remark.places) == ("patients_unknown", ("covid/person13_virus_1.jpeg",))
 
 
 def test_films_of_another_kind_are_counted_not_forgotten(tmp_path: Path) -> None:

@@ -91,6 +91,15 @@ def test_a_name_that_two_films_have_is_not_guessed(tmp_path: Path) -> None:
         read_collection(directory, CSV)
 
 
+def test_a_path_that_is_not_there_is_missing_whatever_other_folder_holds_that_name(tmp_path: Path) -> None:
+    rows = "x/1.png,clear,p1,,,,\ny/1.png,Mass,p2,,,,\n"
+    directory = table(tmp_path, HEADER + rows, "x/1.png", "y/1.png")
+    assert [sample.id for sample in read_collection(directory, CSV).samples] == ["x/1.png", "y/1.png"]
+    (directory / "y" / "1.png").unlink()
+    with pytest.raises(DatasetError, match=r"lists 1 films that are not there; .*line 3: y/1\.png"):
+        read_collection(directory, CSV)
+
+
 def test_laterals_are_left_out_and_ages_that_cannot_be_are_unknown_and_both_said_so(tmp_path: Path) -> None:
     rows = "a.png,Mass,p1,414,,PA,\nb.png,Mass,p1,50,,LATERAL,\n"
     collection = survey_collection(table(tmp_path, HEADER + rows, "a.png", "b.png"), CSV)

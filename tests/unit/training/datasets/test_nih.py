@@ -136,6 +136,17 @@ def test_notes_say_which_films_are_disputed_and_the_official_list_which_are_test
     assert [sample.official_part for sample in samples] == ["test", "train_val"]
 
 
+def test_an_official_part_may_have_any_usual_name_and_notes_of_films_not_listed_are_remarked(tmp_path: Path) -> None:
+    directory = table_and_films(tmp_path, [row("1.png", "Mass", 1), row("2.png", "Mass", 2)])
+    (directory / "notes.csv").write_text(
+        "image_index,official_split,rsna_says_normal\n1.png,Validation,0\n2.png,,1\n3.png,test,1\n"
+    )
+    collection = read_nih(directory)
+    assert [sample.official_part for sample in collection.samples] == ["select", None]
+    (remark,) = collection.remarks
+    assert (remark.kind, remark.places) == ("stray_note", ("3.png",))
+
+
 def test_another_film_changes_the_fingerprint(tmp_path: Path) -> None:
     directory = table_and_films(tmp_path, [row("1.png", "Mass", 1)])
     before = read_nih(directory).fingerprint
@@ -193,6 +204,8 @@ def test_a_film_of_nobody_is_refused_by_its_line(tmp_path: Path) -> None:
         ("image_index,official_split\n1.png,test\n", "lacks the column rsna_says_normal"),
         ("image_index,rsna_says_normal\n1.png,yes\n", "line 2: rsna_says_normal is neither 0 nor 1"),
         ("image_index,rsna_says_normal\n1.png\n", "line 2 has too few columns"),
+        ("image_index,rsna_says_normal\n1.png,0\n1.png,1\n", r"notes films twice: line 3: 1\.png"),
+        ("image_index,rsna_says_normal,official_split\n1.png,0,tset\n", r"parts that are none of .*line 2: 'tset'"),
     ],
 )
 def test_notes_that_cannot_be_understood_are_refused(tmp_path: Path, notes: str, said: str) -> None:

@@ -10,11 +10,13 @@ from scipy.stats import binomtest
 from tests.support.exports import export_facts
 from tests.support.training_runs import tiny_recipe
 from training.errors import PublishRefused
+from training.graphs.certification import require_certified
+from training.graphs.export_facts import GateFacts
 from training.graphs.publish_checks import (
     BYTES_AT_MOST,
-    require_certified,
     require_faithful,
     require_one_graph,
+    require_own_gate,
     require_small,
     require_unleaked,
 )
@@ -73,6 +75,30 @@ def test_an_int8_graph_that_lost_too_much_is_refused_even_where_the_recipe_names
 ) -> None:
     require_faithful(export_facts(int8=True), RECIPE)
     refused(lambda: require_faithful(export_facts(int8=True, **changes), RECIPE), said)
+
+
+@pytest.mark.parametrize("tolerant", [{"parity_tolerance": 0.1}, {"int8_auc_loss": 0.5}])
+def test_a_recipe_cannot_allow_more_than_the_product_does(tolerant: dict[str, float]) -> None:
+    recipe = tiny_recipe(export=tolerant)
+    slack = {"parity_tolerance": 0.1, "completeness_tolerance": 0.1}
+    for changes in (
+        {"parity_max_difference": 2e-5, "parity": {}},
+        {"parity": {"cam": 2e-5}},
+        {"completeness_max_difference": 2e-5},
+    ):
+        refused(lambda changes=changes: require_faithful(export_facts(**slack, **changes), recipe), "allowed is 1e-05")
+    refused(lambda: require_faithful(export_facts(int8=True, auc_loss=0.0021), recipe), r"allowed is 0\.002")
+
+
+def test_only_the_gate_that_was_measured_ships() -> None:
+    measured = {"limit": 9.0, "percentile": 99.5, "films": 60, "dimensions": 4}
+    counts = {"calibrate_films": 40, "calibrate_films_beyond": 1}
+    gate = GateFacts(sha256=hashlib.sha256(b"gate").hexdigest(), **measured, **counts)
+    facts = export_facts().model_copy(update={"gate": gate})
+    require_own_gate(b"gate", facts)
+    require_own_gate(None, export_facts())
+    refused(lambda: require_own_gate(b"another", facts), "gate: gate.npz is not the file that export measured")
+    refused(lambda: require_own_gate(None, facts), "gate: gate.npz is not the file that export measured")
 
 
 def consistent() -> tuple[Any, dict[str, Any], dict[str, Any]]:

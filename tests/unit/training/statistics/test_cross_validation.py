@@ -92,6 +92,16 @@ def test_folds_that_flag_everything_certify_nothing() -> None:
     assert (some["folds_certified"], some["folds"]) == (1, 2)
 
 
+def test_a_certificate_of_some_folds_only_reaches_no_mark_and_says_how_many() -> None:
+    found = pooled_figures(
+        join_folds([fold(0, threshold=FLAG_EVERYTHING), fold(1, threshold=0.05), fold(2, threshold=0.05)]), BOOTSTRAP
+    )
+    assert not found["certificate"]["rejected_at_01"]
+    assert not found["marks"]["sens95_not_rejected_at_01"]
+    share = found["certificate"]["flagged_share"]
+    assert f"certified in 2 of 3 folds, which flag {share:.1%} of their films" in markdown_table(found)
+
+
 def test_a_patient_in_two_test_parts_is_a_leak() -> None:
     with pytest.raises(PatientLeakage, match="test part of two folds"):
         join_folds([fold(0), fold(0)])

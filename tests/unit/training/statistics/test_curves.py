@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, fbeta_score, roc_auc_score
 
 from tests.support.scored_films import invented_films
@@ -16,7 +17,7 @@ from training.statistics.thresholds import cost_threshold, f_beta_threshold
 
 TEST = invented_films(patients=400)
 CALIBRATE = invented_films(seed=5, prefix="c")
-CURVES = curves(TEST, CALIBRATE, Bootstrap(replicates=200, seed=1))
+CURVES = curves(TEST, CALIBRATE, Bootstrap(replicates=200, seed=1), shift=0.0)
 
 
 def test_a_report_of_curves_is_json_and_short() -> None:
@@ -89,3 +90,10 @@ def test_a_cost_ratio_has_the_threshold_of_calibrate_and_its_cost_on_test() -> N
         cost = 1000 * (row["ratio"] * counts.false_negatives + counts.false_positives) / counts.films
         assert row["cost_per_1000"] == pytest.approx(cost)
         assert row["cost_flag_everything_per_1000"] == pytest.approx(1000 * np.mean(TEST.labels == 0))
+
+
+def test_the_line_of_calibrated_scores_moves_along_with_a_prior_shift() -> None:
+    shifted = curves(TEST, CALIBRATE, Bootstrap(replicates=10, seed=1), shift=-1.5)
+    for plain, moved in zip(CURVES["decision_cost"]["ratios"], shifted["decision_cost"]["ratios"], strict=True):
+        assert plain["bayes_threshold"] == pytest.approx(1 / (1 + plain["ratio"]))
+        assert moved["bayes_threshold"] == pytest.approx(expit(logit(plain["bayes_threshold"]) - 1.5))

@@ -12,17 +12,20 @@ from scipy.special import expit, logit
 from model.manifest import Certificate
 from tests.support.scored_films import invented_films
 from training.recipe import ThresholdRecipe
-from training.statistics.operating_points import calibrate_counts, operating_points
+from training.statistics.operating_points import Grounds, calibrate_counts, operating_points, undated
 from training.statistics.thresholds import FLAG_EVERYTHING, one_film_per_patient
 
 RECIPE = ThresholdRecipe(certified=(0.95, 0.99), expected=(0.95,), costs=(2.0, 10.0))
 TODAY = date(2026, 11, 21)
 
 
-def points(patients: int = 200, shift: float = 0.0) -> dict[str, dict[str, object]]:
+def points(
+    patients: int = 200, shift: float = 0.0, margin: float = 0.0, patients_known: bool = True, today: date = TODAY
+) -> dict[str, dict[str, object]]:
     films = invented_films(patients=patients)
     scores = expit(logit(films.scores) + shift)
-    made = operating_points(films.facts, scores, RECIPE, seed=3, shift=shift, today=TODAY)
+    grounds = Grounds(seed=3, shift=shift, margin=margin, patients_known=patients_known, today=today)
+    made = operating_points(films.facts, scores, RECIPE, grounds)
     json.dumps(made, allow_nan=False)
     return {point["name"]: point for point in made}
 
@@ -50,6 +53,34 @@ def test_what_cannot_be_certified_flags_everything_and_says_so() -> None:
         assert few[name]["certificate"] is None
         assert "so it flags everything" in str(few[name]["evidence"])
     assert "at least 59" in str(few["sens95"]["evidence"])
+
+
+def test_a_margin_lowers_certified_thresholds_only_and_says_so() -> None:
+    plain, lowered = points(), points(margin=0.005)
+    assert lowered["sens95"]["threshold"] == pytest.approx(plain["sens95"]["threshold"] - 0.005)
+    assert lowered["sens95"]["certificate"] == plain["sens95"]["certificate"]
+    assert "then lowered by 0.005" in str(lowered["sens95"]["evidence"])
+    assert lowered | {"sens95": None} == plain | {"sens95": None}
+
+
+def test_a_threshold_that_the_margin_swallows_flags_everything() -> None:
+    point = points(margin=0.9)["sens95"]
+    assert point["threshold"] == FLAG_EVERYTHING
+    assert point["certificate"] is None
+    assert "lies within 0.9 of 0" in str(point["evidence"])
+
+
+def test_without_patients_certificates_say_that_films_passed_for_them() -> None:
+    made = points(patients_known=False)
+    for name in ("sens95", "expected95"):
+        assert "patients are unknown, films were taken as independent" in str(made[name]["evidence"])
+        assert "calibrate patients" not in str(made[name]["evidence"])
+
+
+def test_points_of_another_day_are_the_same_points() -> None:
+    one, other = points(), points(today=date(2027, 1, 1))
+    assert list(one.values()) != list(other.values())
+    assert undated(list(one.values())) == undated(list(other.values()))
 
 
 def test_only_certified_points_carry_a_certificate() -> None:

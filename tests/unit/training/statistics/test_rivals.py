@@ -22,6 +22,14 @@ def test_a_rival_that_is_oneself_is_not_beaten() -> None:
     assert found["network_ahead_by"] == {"value": 0.0, "low": 0.0, "high": 0.0, "note": None}
 
 
+def test_too_few_patients_compare_nothing() -> None:
+    few = invented_films(patients=6)
+    for found in compare(few, few.scores, BOOTSTRAP).values():
+        assert found["value"] is None
+        assert found["low"] is None
+        assert "n too small" in found["note"]
+
+
 def test_pairing_narrows_the_interval_of_a_difference() -> None:
     films = invented_films()
     found = compare(films, films.scores + np.random.default_rng(0).normal(0, 0.05, 300), BOOTSTRAP)
