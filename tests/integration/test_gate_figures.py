@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from model.bundle import Bundle, read_bundle
-from model.decoding.decode import decode
-from model.decoding.inspect import inspect_header
-from model.errors import ImageError, Reason
-from model.gate import EmbeddingGate, GateSpec, gate_header, gate_image
-from model.image import GrayImage
-from model.preprocessing import preprocess
-from model.runtime import Provider, Scorer
+from model.bundle import read_bundle
+from model.errors import Reason
 from tests.support.films import png_film
 from tests.support.shared_data import shared_data
+from tests.support.shipped_gate import NOT_CHEST, ShippedGate, enlarged, shown
 
 BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
-NOT_CHEST = ("AbdomenCT", "BreastMRI", "ChestCT", "Hand", "HeadCT")
 # Every n-th film: the shares need a few hundred films, not all.
 EVERY = 6
-
-
-class ShippedGate:
-    """Every door of the walk, with the bundle's own statistics behind them."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        assert bundle.gate is not None
-        assert bundle.manifest.gate is not None
-        self._spec = bundle.manifest.preprocessing
-        self._scorer = Scorer(bundle, provider=Provider.CPU, threads=1)
-        self._embedding = EmbeddingGate(
-            mean=bundle.gate.mean, covariance=bundle.gate.covariance, limit=bundle.manifest.gate.limit
-        )
-
-    def refusal(self, payload: bytes) -> Reason | None:
-        """Return why the film ends not assessed, or ``None`` where it is scored."""
-        try:
-            header = inspect_header(payload)
-            gate_header(header, GateSpec())
-            image = decode(payload, header)
-            gate_image(image, header)
-            score = self._scorer.score(preprocess(image, self._spec)[np.newaxis])[0]
-            assert score.embedding is not None
-            self._embedding.require_near(score.embedding)
-        except ImageError as error:
-            return error.reason
-        return None
-
-    def share_refused(self, payloads: Iterable[bytes]) -> float:
-        """Return the share of films that end not assessed."""
-        return float(np.mean([self.refusal(payload) is not None for payload in payloads]))
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +25,6 @@ def gate() -> ShippedGate:
         if bundle.gate is not None:
             return ShippedGate(bundle)
     pytest.skip("the bundle that ships has no gate statistics yet")
-
-
-def shown(path: Path) -> np.ndarray:
-    payload = path.read_bytes()
-    image: GrayImage = decode(payload, inspect_header(payload))
-    return np.rint(image.display() * 255).astype(np.uint8)
-
-
-def enlarged(path: Path, *, through: int | None = None) -> bytes:
-    pixels = shown(path)
-    if through is not None:
-        pixels = cv2.resize(pixels, (through, through), interpolation=cv2.INTER_AREA)
-    return png_film(cv2.resize(pixels, (512, 512), interpolation=cv2.INTER_CUBIC))
 
 
 def test_films_of_other_body_parts_end_not_assessed(gate: ShippedGate) -> None:

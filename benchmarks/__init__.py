@@ -1,0 +1,1 @@
+"""One command for each published figure (``make bench-training``). On demand; nothing here asserts a duration."""
