@@ -17,6 +17,7 @@ from rich.console import Console
 
 from tests.support.datasets import write_collection
 from tests.support.gateway import wait_until
+from tests.support.threads import one_thread  # noqa: F401 - an autouse fixture
 from tests.support.training_runs import context_of, tiny_recipe
 from training.errors import RecipeError
 from training.learning.network import TriageNetwork
@@ -64,11 +65,6 @@ def averaged_recipe() -> Recipe:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_collection(tmp_path_factory.mktemp("data"), patients=24, pixels=64)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def prepared(root: Path, data: Path, recipe: Recipe, init: Path | None = None) -> StepContext:

@@ -73,4 +73,5 @@ def fitted(recipe: FitRecipe, task: Dots, around: Surroundings) -> dict[str, Ten
 
 if __name__ == "__main__":
     place, batch, seconds = sys.argv[1:]
+    torch.set_num_threads(1)
     fitted(RECIPE, Dots(dies_at=int(batch)), surroundings(Path(place), seconds_within=float(seconds)))

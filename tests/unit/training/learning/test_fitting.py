@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.support import dying_fit
 from tests.support.dying_fit import RECIPE, Dots, dots_network, fitted, surroundings
+from tests.support.threads import one_thread  # noqa: F401 - an autouse fixture
 from training.checkpoint import Checkpoints
 from training.errors import RunError, TrainingDiverged
 from training.learning.fitting import fit
