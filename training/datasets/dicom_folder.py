@@ -18,11 +18,11 @@ from model.decoding.inspect import inspect_header
 from model.decoding.source import open_source
 from model.errors import ImageError, Reason, UnsuitableImage, UnsupportedFormat
 from model.gate import GateSpec, gate_header
-from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.collection import Collection, Notices
 from training.datasets.folder_files import files_below
 from training.datasets.labelled_table import named_columns, note_unknown_patients, read_sample
 from training.datasets.sample import Sample
-from training.datasets.tables import find_table, note_missing, read_rows, read_sex, read_view
+from training.datasets.tables import find_table, read_rows, read_sex, read_view, tabled_collection
 from training.recipe import DataRecipe
 
 _PATIENT_ID: Final = 0x00100020
@@ -71,14 +71,14 @@ def read_dicom_folder(directory: Path, recipe: DataRecipe) -> Collection:
         else:
             sample = read_sample(row, matches[0].path, own, place=place, faults=faults, remarks=remarks)
             samples += [] if sample is None else [_with_header(sample, matches[0], own, directory, remarks)]
-    note_missing(missing, table, recipe.missing_images, faults, is_empty=not samples)
-    refuse_duplicates(samples, faults, source=table)
-    return Collection(
-        samples=tuple(samples),
-        fingerprint=fingerprint(directory, samples, source=table.read_bytes()),
-        rows_without_film=len(missing),
-        faults=tuple(faults),
-        remarks=tuple(remarks),
+    return tabled_collection(
+        directory,
+        table,
+        samples,
+        missing=missing,
+        missing_images=recipe.missing_images,
+        faults=faults,
+        remarks=remarks,
     )
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from training.datasets.collection import PATIENTS_UNKNOWN, Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.collection import PATIENTS_UNKNOWN, Collection, Notices
 from training.datasets.folder_files import files_below
 from training.datasets.sample import Sample
 from training.datasets.tables import (
     find_table,
     is_lateral,
-    note_missing,
     read_age,
     read_findings,
     read_part,
     read_rows,
     read_sex,
     read_view,
+    tabled_collection,
 )
 from training.recipe import ColumnsRecipe, DataRecipe
 
@@ -50,16 +50,16 @@ def read_labelled_table(directory: Path, recipe: DataRecipe) -> Collection:
         sample = read_sample(row, film, recipe, place=place, faults=faults, remarks=remarks)
         if sample is not None:
             samples.append(sample)
-    note_missing(missing, table, recipe.missing_images, faults, is_empty=not samples)
     if columns.patient is None:
         note_unknown_patients(remarks)
-    refuse_duplicates(samples, faults, source=table)
-    return Collection(
-        samples=tuple(samples),
-        fingerprint=fingerprint(directory, samples, source=table.read_bytes()),
-        rows_without_film=len(missing),
-        faults=tuple(faults),
-        remarks=tuple(remarks),
+    return tabled_collection(
+        directory,
+        table,
+        samples,
+        missing=missing,
+        missing_images=recipe.missing_images,
+        faults=faults,
+        remarks=remarks,
     )
 
 

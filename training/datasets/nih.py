@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.collection import Collection, Notices
 from training.datasets.folder_files import files_below
 from training.datasets.sample import Sample
-from training.datasets.tables import note_missing, open_table, read_age, read_part, read_rows, read_sex, read_view
+from training.datasets.tables import open_table, read_age, read_part, read_rows, read_sex, read_view, tabled_collection
 from training.errors import DatasetError
 from training.recipe import DataRecipe
 
@@ -96,14 +96,14 @@ def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
                 _sample(row, film, notes.get(row["image"], _NO_NOTE), official, read_age(row["age"], place, remarks))
             )
     _remark_strays(directory / NOTES_NAME, notes.keys() - listed, remarks)
-    note_missing(missing, table, recipe.missing_images, faults, is_empty=not samples)
-    refuse_duplicates(samples, faults, source=table)
-    return Collection(
-        samples=tuple(samples),
-        fingerprint=fingerprint(directory, samples, source=table.read_bytes()),
-        rows_without_film=len(missing),
-        faults=tuple(faults),
-        remarks=tuple(remarks),
+    return tabled_collection(
+        directory,
+        table,
+        samples,
+        missing=missing,
+        missing_images=recipe.missing_images,
+        faults=faults,
+        remarks=remarks,
     )
 
 

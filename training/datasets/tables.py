@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from training.datasets.collection import Notices
+from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
+from training.datasets.sample import Sample
 from training.errors import DatasetError
 
 # Four patients of the NIH table of 2017 are between 148 and 414 years old; nobody has lived beyond 122.
@@ -80,24 +81,42 @@ def find_table(directory: Path) -> Path:
     return tables[0]
 
 
-def note_missing(
-    missing: list[str], table: Path, policy: Literal["error", "skip"], faults: Notices, *, is_empty: bool
-) -> None:
-    """Note the rows of ``table`` without film, unless ``policy`` skips them and other films are left.
+def tabled_collection(
+    directory: Path,
+    table: Path,
+    samples: list[Sample],
+    *,
+    missing: list[str],
+    missing_images: Literal["error", "skip"],
+    faults: Notices,
+    remarks: Notices,
+) -> Collection:
+    """Return the collection that the rows of ``table`` make, once all of them are read.
+
+    ``missing`` names the rows without film; they are at fault unless ``missing_images`` skips them and other films are
+    left. A film that is listed twice is at fault too.
 
     Raises
     ------
     DatasetError
         If no film is left and nothing is at fault: a table of no use.
     """
-    if missing and (policy == "error" or is_empty):
+    if missing and (missing_images == "error" or not samples):
         text = (
             f"{table} lists {len(missing)} films that are not there; finish the download, or set "
             f"data.missing_images = 'skip'; missing"
         )
         faults.add("missing_film", text, *missing)
-    elif is_empty and not tuple(faults):
+    elif not samples and not tuple(faults):
         raise DatasetError(f"{table} lists no film that can be used")
+    refuse_duplicates(samples, faults, source=table)
+    return Collection(
+        samples=tuple(samples),
+        fingerprint=fingerprint(directory, samples, source=table.read_bytes()),
+        rows_without_film=len(missing),
+        faults=tuple(faults),
+        remarks=tuple(remarks),
+    )
 
 
 def read_age(text: str, place: str, remarks: Notices) -> int | None:

@@ -205,7 +205,7 @@ def _disputed(report: Document) -> Section:
 
 
 def _graph(report: Document) -> Section:
-    shipped = report["export"]["variants"]["fp32"]
+    reference = report["export"]["variants"]["fp32"]
     gate = report["export"]["gate"]
     beyond = (
         "no gate against films unlike those it learned from"
@@ -220,7 +220,7 @@ def _graph(report: Document) -> Section:
         "variant is certified on its own scores.",
         tables=(tables.variants(report),),
         remarks=(
-            f"The fp32 graph stays within {_tiny(shipped['parity_max_difference'])} of the trained network; gate: "
+            f"The fp32 graph stays within {_tiny(reference['parity_max_difference'])} of the trained network; gate: "
             f"{beyond}.",
         ),
     )
@@ -230,8 +230,8 @@ def _training(report: Document) -> Section:
     return Section(
         anchor="training",
         title="Training history",
-        trap="The best of many epochs on few select patients is partly luck: that curve chose the network, it does "
-        "not judge it.",
+        trap="The best of many epochs on few select patients is partly luck. Where the recipe keeps the best epoch, "
+        "this curve chose it; it judges nothing.",
         pictures=(Picture(name="history", alt="Loss and AUC on select patients, epoch by epoch."),),
     )
 
