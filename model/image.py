@@ -37,8 +37,3 @@ class GrayImage:
     black: float
     white: float
     pixel_aspect: float = 1.0
-
-    def display(self) -> NDArray[np.float32]:
-        """Return ``(rows, columns)`` float32 in [0, 1], 0 black: the film as a reader sees it."""
-        scaled = (self.pixels.astype(np.float32) - np.float32(self.black)) / np.float32(self.white - self.black)
-        return np.asarray(np.clip(scaled, 0.0, 1.0), dtype=np.float32)

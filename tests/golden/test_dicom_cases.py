@@ -12,6 +12,7 @@ from model.errors import ImageError, Reason
 from model.gate import gate_header, gate_image
 from model.image import GrayImage
 from tests.golden.dicom_cases import CASES, Case
+from tests.support.films import display
 
 # DESIGN §6: what a header alone can tell.
 HEADER_REASONS = {
@@ -38,7 +39,7 @@ def test_film_ends_as_the_golden_table_says(case: Case) -> None:
         assert refusal.value.reason is case.reason
         return
     image = judge(payload, header, case)
-    shown = image.display()
+    shown = display(image)
     assert shown.shape == (64, 64)
     # Two columns in from each edge of a band: lossy codecs may ring there, lossless rows are checked whole below.
     for index, expected in enumerate(case.shown or ()):

@@ -17,6 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
+from model.image import GrayImage
 from model.phantom import chest_phantom
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -207,3 +208,9 @@ def jpeg_film(
     if pixels is None:
         pixels = phantom_pixels(seed, rows=rows, columns=columns, bits=8)
     return bytes(imagecodecs.jpeg8_encode(pixels, level=quality))
+
+
+def display(image: GrayImage) -> np.ndarray:
+    """Return ``(rows, columns)`` float32 in [0, 1], 0 black: the decoded film as a reader sees it, at its full size."""
+    scaled = (image.pixels.astype(np.float32) - np.float32(image.black)) / np.float32(image.white - image.black)
+    return np.asarray(np.clip(scaled, 0.0, 1.0), dtype=np.float32)

@@ -15,7 +15,7 @@ from model.errors import ImageError, Reason
 from model.gate import EmbeddingGate, GateSpec, gate_header, gate_image
 from model.preprocessing import preprocess
 from model.runtime import Provider, Scorer
-from tests.support.films import png_film
+from tests.support.films import display, png_film
 
 NOT_CHEST = ("AbdomenCT", "BreastMRI", "ChestCT", "Hand", "HeadCT")
 
@@ -55,7 +55,7 @@ def shown(path: Path) -> np.ndarray:
     """Return a film as people see it, ``(rows, columns)`` uint8."""
     payload = path.read_bytes()
     image = decode(payload, inspect_header(payload))
-    return np.rint(image.display() * 255).astype(np.uint8)
+    return np.rint(display(image) * 255).astype(np.uint8)
 
 
 def enlarged(path: Path, *, through: int | None = None) -> bytes:

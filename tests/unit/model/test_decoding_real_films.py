@@ -25,6 +25,7 @@ from model.decoding.inspect import inspect_header
 from model.decoding.source import open_source
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
 from model.errors import ImageError
+from tests.support.films import display
 from tests.support.shared_data import shared_data
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -100,7 +101,7 @@ def test_shown_films_agree_with_a_double_precision_reference(real_films: list[Re
             continue
         if header.photometric_interpretation not in ("MONOCHROME1", "MONOCHROME2"):
             continue
-        shown = decode(film.path, header).display()[::7]  # the reference is pointwise, and slow
+        shown = display(decode(film.path, header))[::7]  # the reference is pointwise, and slow
         np.testing.assert_allclose(shown, reference_of(dataset, film.expected[::7], header), atol=1e-3)
         compared += 1
     assert compared >= 20

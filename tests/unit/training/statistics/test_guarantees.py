@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.statistics.guarantees import (
+from tests.support.guarantees import (
     Population,
     certified_by_film,
     certified_by_patient,
