@@ -12,7 +12,7 @@ ARGS ?=
 # Runs a recipe line and says how long it took.
 TIMED = started=$$SECONDS; status=0; $(1) || status=$$?; echo "make $@: $$((SECONDS - started)) s"; exit $$status
 
-.PHONY: help demo test check format docs bar bench-training ci wheel clean
+.PHONY: help demo test check format docs bar bench-training reports ci wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,7 +26,7 @@ $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) '.[cpu,train,dev]'
+	$(INSTALL) '.[cpu,train,spark,dev]'
 	touch $@ $(VENV)/.serve
 
 demo:  ## install, start the stack, submit generated films, leave the service up (ARGS=--once to exit)
@@ -41,7 +41,7 @@ check: $(VENV)/.develop  ## format, lint, types, layers, generated files
 format: $(VENV)/.develop  ## rewrite the sources in the house's format
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-docs: $(VENV)/.develop  ## regenerate docs/settings.md, docs/errors.md and .env.example
+docs: $(VENV)/.develop  ## regenerate docs/settings.md, docs/errors.md, docs/reports.md and .env.example
 	$(BIN)/python docs/generate.py
 
 bar: $(VENV)/.develop  ## the reliability suite: real processes, killed
@@ -58,6 +58,23 @@ bench-training: $(BENCH)/backbone.pth  ## cross-validate the shipped recipe on D
 	$(BIN)/cxr-train cross-validate triage --preset cpu --data $(DATA)/nih --out $(BENCH)/folds --init $<
 	$(BIN)/python -m benchmarks.gate $(DATA)
 	$(BIN)/python -m pytest tests/unit/training/statistics/test_guarantees.py
+
+# Finished runs are kept; what cannot be read from them stops `collect`, and the page stays as it was.
+REPORTS := runs/reports
+SPARK ?= local[2]
+
+reports: $(BENCH)/backbone.pth  ## run the five published systems on DATA, by image and by patient, and write docs/reports.md
+	for split in image patient; do \
+	  options="--preset cpu --data $(DATA)/nih"; until=publish; \
+	  if [ $$split = image ]; then options="--preset cpu --preset image --data $(DATA)/nih"; until=evaluate; fi; \
+	  for recipe in chestmnist_cnn eleven_experiments six_convolutions; do \
+	    $(BIN)/cxr-train sweep $$recipe $$options --out $(REPORTS)/$$recipe-$$split; \
+	  done; \
+	  $(BIN)/cxr-train sweep spark_features $$options --out $(REPORTS)/spark_features-$$split --init $< --spark '$(SPARK)'; \
+	  $(BIN)/cxr-train run healthy_unhealthy $$options --out $(REPORTS)/healthy_unhealthy-$$split --init $< --until $$until; \
+	done
+	$(BIN)/cxr-train reports collect $(REPORTS) --out training/reports/results.json
+	$(BIN)/python docs/generate.py
 
 ci: check test bar  ## what .ci/run calls after installing system packages
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from model.demographics import AgeSex
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
 from model.image import Tensor
 from model.manifest import GATE_FILE, GOLDEN_FILE, NETWORK_FILE, Manifest
@@ -38,15 +39,17 @@ class GateArrays:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A verified bundle: every byte in ``network``, ``golden_tensors`` and ``gate`` is what the manifest pinned.
+    """A verified bundle: every byte in ``network``, the golden inputs and ``gate`` is what the manifest pinned.
 
-    ``digest`` is the sha256 of the manifest's bytes; ``gate`` is there exactly where the manifest has gate statistics.
+    ``digest`` is the sha256 of the manifest's bytes; ``gate`` is there exactly where the manifest has gate statistics,
+    ``golden_age_sex`` ``(n, 2)`` exactly where it names an input for it.
     """
 
     manifest: Manifest
     digest: str
     network: bytes
     golden_tensors: Tensor
+    golden_age_sex: AgeSex | None = None
     gate: GateArrays | None = None
 
 
@@ -85,7 +88,7 @@ def read_bundle(directory: Path) -> Bundle:
     BundleNotFound, BundleIncompatible
         As ``read_manifest``.
     BundleCorrupt
-        If a file is missing or its sha256 differs from the manifest, or the golden tensors do not fit it.
+        If a file is missing or its sha256 differs from the manifest, or the golden inputs do not fit it.
     """
     manifest, digest = read_manifest(directory)
     contents: dict[str, bytes] = {}
@@ -96,25 +99,32 @@ def read_bundle(directory: Path) -> Bundle:
             raise BundleCorrupt(f"bundle {directory}: cannot read {name} ({error.strerror})") from error
         if _sha256(contents[name]) != expected:
             raise BundleCorrupt(f"bundle {directory}: {name} differs from the sha256 in its manifest")
+    tensors, age_sex = _read_golden(directory / GOLDEN_FILE, contents[GOLDEN_FILE], manifest)
     return Bundle(
         manifest=manifest,
         digest=digest,
         network=contents[NETWORK_FILE],
-        golden_tensors=_read_golden(directory / GOLDEN_FILE, contents[GOLDEN_FILE], manifest),
+        golden_tensors=tensors,
+        golden_age_sex=age_sex,
         gate=None if manifest.gate is None else _read_gate(directory / GATE_FILE, contents[GATE_FILE]),
     )
 
 
-def _read_golden(path: Path, content: bytes, manifest: Manifest) -> Tensor:
+def _read_golden(path: Path, content: bytes, manifest: Manifest) -> tuple[Tensor, AgeSex | None]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             tensors: Tensor = archive["tensors"]
+            age_sex: AgeSex | None = archive.get("age_sex")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BundleCorrupt(f"{path} is not an archive with an array 'tensors'") from error
-    size = manifest.preprocessing.size
-    if tensors.dtype != np.uint8 or tensors.shape != (len(manifest.golden_probabilities), 1, size, size):
+    films, size = len(manifest.golden_probabilities), manifest.preprocessing.size
+    if tensors.dtype != np.uint8 or tensors.shape != (films, 1, size, size):
         raise BundleCorrupt(f"{path}: tensors are {tensors.dtype}{tensors.shape}, which does not fit the manifest")
-    return tensors
+    if (age_sex is None) != (manifest.age_sex_input_name is None):
+        raise BundleCorrupt(f"{path}: an array 'age_sex' and the manifest's age_sex_input_name go together")
+    if age_sex is not None and (age_sex.dtype != np.float32 or age_sex.shape != (films, 2)):
+        raise BundleCorrupt(f"{path}: age_sex is {age_sex.dtype}{age_sex.shape}, which does not fit the manifest")
+    return tensors, age_sex
 
 
 def _read_gate(path: Path, content: bytes) -> GateArrays:
@@ -169,10 +179,16 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def pack_golden(tensors: Tensor) -> bytes:
-    """Return the bytes of ``golden.npz`` for ``(n, 1, s, s)`` uint8 tensors."""
+def pack_golden(tensors: Tensor, age_sex: AgeSex | None = None) -> bytes:
+    """Return the bytes of ``golden.npz`` for ``(n, 1, s, s)`` uint8 tensors.
+
+    ``age_sex`` ``(n, 2)`` float32 of the same films goes with them where the network takes it; NaN is unknown.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, tensors=tensors)
+    if age_sex is None:
+        np.savez_compressed(buffer, tensors=tensors)
+    else:
+        np.savez_compressed(buffer, tensors=tensors, age_sex=age_sex)
     return buffer.getvalue()
 
 

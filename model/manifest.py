@@ -43,7 +43,8 @@ class Certificate(_Frozen):
 class Explanation(_Frozen):
     """Where the graph answers with its class activation map ``(n, rows, columns)`` float32.
 
-    The map's mean plus ``base`` is the difference of the two logits before temperature: nothing is left unexplained.
+    The map's mean plus ``base`` is the margin, the log-odds of *any finding* before calibration: nothing of the film is
+    left unexplained. ``base`` is the margin of no film features, for unknown age and sex.
     """
 
     output_name: str
@@ -86,8 +87,14 @@ class Manifest(_Frozen):
     """What a bundle says of itself. Adding a field is compatible, renaming one is not.
 
     ``files`` maps every other file of the directory to its sha256. ``golden_probabilities`` are the probabilities of
-    the tensors in ``golden.npz`` (key ``tensors``, ``(n, 1, s, s)`` uint8), computed by the exported graph.
+    the films in ``golden.npz`` (key ``tensors``, ``(n, 1, s, s)`` uint8, and ``age_sex``, ``(n, 2)`` float32, where the
+    graph takes it), computed by the exported graph.
     ``prior_shift`` is what the graph adds to the calibrated logit for a site's own share of unhealthy films.
+
+    ``probability_rule`` says what ``probability`` rests on: ``softmax`` is the network's own answer to *any finding*;
+    ``any_of_findings`` is 1 - prod(1 - p) over its findings, before calibration. The calibrated logit is the margin
+    over ``temperature`` plus ``calibration_offset``. ``age_sex_input_name`` names the graph's optional second input,
+    ``(n, 2)`` float32 as ``model.demographics`` encodes it; NaN is unknown.
     """
 
     schema_version: Literal[1]
@@ -98,12 +105,15 @@ class Manifest(_Frozen):
     input_name: str = "film"
     output_name: str = "probability"
     findings_output_name: str | None = None
+    age_sex_input_name: str | None = None
+    probability_rule: Literal["softmax", "any_of_findings"] = "softmax"
     explanation: Explanation | None = None
     gate: GateStatistics | None = None
     files: dict[str, str]
     opset: int = Field(ge=7)
     precision: Literal["fp32", "int8"] = "fp32"
     temperature: float = Field(gt=0.0)
+    calibration_offset: float = 0.0
     prior_shift: float = 0.0
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     default_operating_point: str
@@ -123,6 +133,8 @@ class Manifest(_Frozen):
             raise ValueError("default_operating_point is not among operating_points")
         if bool(self.labels) != (self.findings_output_name is not None):
             raise ValueError("labels and findings_output_name go together")
+        if self.probability_rule == "any_of_findings" and not self.labels:
+            raise ValueError("probability_rule any_of_findings needs labels")
         if not {NETWORK_FILE, GOLDEN_FILE} <= set(self.files):
             raise ValueError(f"files must name {NETWORK_FILE} and {GOLDEN_FILE}")
         if (self.gate is not None) != (GATE_FILE in self.files):

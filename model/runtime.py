@@ -19,8 +19,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.bundle import Bundle
 from model.decision import Finding, Score
+from model.demographics import AgeSex
 from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
 from model.image import Tensor
+from model.inputs import check_inputs, feed
 from model.outputs import Role, outputs_of
 
 _logger = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class Scorer:
         check_network(bundle.network)
         self.manifest = bundle.manifest
         self.digest = bundle.digest
-        self._golden_tensors = bundle.golden_tensors
+        self._golden = bundle.golden_tensors, bundle.golden_age_sex
         self._session = _load(bundle, provider_order(provider, ort.get_available_providers()), threads)
         self.provider = _active(self._session)
         if provider not in (Provider.AUTO, self.provider):
@@ -138,16 +140,7 @@ class Scorer:
         self._check_signature()
 
     def _check_signature(self) -> None:
-        inputs = {node.name: node for node in self._session.get_inputs()}
-        film = inputs.get(self.manifest.input_name)
-        size = self.manifest.preprocessing.size
-        if film is None or len(inputs) != 1 or film.type != "tensor(uint8)" or len(film.shape) != 4:
-            raise BundleIncompatible(f"model.onnx must have one uint8 input '{self.manifest.input_name}' (n, 1, s, s)")
-        if any(
-            isinstance(actual, int) and actual != expected
-            for actual, expected in zip(film.shape[1:], (1, size, size), strict=True)
-        ):
-            raise BundleIncompatible(f"model.onnx takes {film.shape}, the manifest says (n, 1, {size}, {size})")
+        check_inputs(self.manifest, {node.name: node for node in self._session.get_inputs()})
         answers = {node.name: node for node in self._session.get_outputs()}
         missing = {output.name for output in self._outputs} - set(answers)
         if missing:
@@ -156,17 +149,20 @@ class Scorer:
             node = answers[output.name]
             output.check_declared(node.type, node.shape)
 
-    def score(self, tensors: Tensor) -> list[Score]:
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
         """Score ``(n, 1, s, s)`` uint8 tensors; one ``Score`` a film, in order. May hold non-finite values.
+
+        ``age_sex`` is ``(n, 2)`` float32 of the same films, NaN where unknown, for a bundle that takes it; without it
+        nothing is known of any.
 
         Raises
         ------
         InferenceError
-            If the runtime fails (out of memory, say); retryable.
+            If the runtime fails (out of memory, say; retryable), or age and sex do not belong to these films.
         """
         names = [output.name for output in self._outputs]
         try:
-            answers = self._session.run(names, {self.manifest.input_name: tensors})
+            answers = self._session.run(names, feed(self.manifest, tensors, age_sex))
         except _RUN_ERRORS as error:
             raise InferenceError(f"onnxruntime failed on a batch of {len(tensors)}: {type(error).__name__}") from error
         for output, answer in zip(self._outputs, answers, strict=True):
@@ -195,10 +191,10 @@ class Scorer:
             If one differs from the manifest by more than its tolerance: this machine would give other results than
             the one that certified the thresholds.
         """
-        for index, (tensor, expected) in enumerate(
-            zip(self._golden_tensors, self.manifest.golden_probabilities, strict=True)
-        ):
-            actual = self.score(tensor[np.newaxis])[0].probability
+        tensors, age_sex = self._golden
+        for index, expected in enumerate(self.manifest.golden_probabilities):
+            one = slice(index, index + 1)
+            actual = self.score(tensors[one], None if age_sex is None else age_sex[one])[0].probability
             if not abs(actual - expected) <= self.manifest.golden_tolerance:
                 raise BundleCorrupt(
                     f"golden input {index} of {self.manifest.name} scores {actual:.6f} here, "

@@ -151,7 +151,7 @@ async def _row(client: httpx.AsyncClient, end: Submitted) -> tuple[str, ...]:
 
 
 def _invite(console: Console, url: str, log: Path) -> None:
-    console.print(f"\nThe stack stays up at {url} (log: {log}); Ctrl-C stops it. Post a film of your own:\n")
+    console.print(f"\nThe stack stays up (log: {log}); Ctrl-C stops it. Its page is {url}/\nPost a film of your own:\n")
     console.print(f"    curl -H 'Content-Type: image/png' --data-binary @film.png '{url}/v1/instances?wait=10'\n")
 
 

@@ -33,7 +33,7 @@ def check(
     recipe: Annotated[
         Path | None, typer.Option(help="Check what this recipe would read, and its split; file or shipped name.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset of the recipe.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="Preset of the recipe; repeat for several.")] = None,
     reader: Annotated[
         Literal["nih", "medmnist", "folders", "csv", "dicom"] | None,
         typer.Option(help=f"Form of the collection, without a recipe. Default: {_DEFAULT_READER}."),
@@ -63,15 +63,15 @@ def check(
 
 
 def _data_recipe(
-    recipe: Path | None, preset: str | None, reader: str | None, healthy: list[str] | None
+    recipe: Path | None, preset: list[str] | None, reader: str | None, healthy: list[str] | None
 ) -> tuple[DataRecipe, int | None]:
     """Return the recipe's data section and seed, or one made of the options, which plans no split."""
     if recipe is not None:
         if reader is not None or healthy:
             raise RecipeError("--recipe already names the reader and the healthy labels; leave --reader, --healthy out")
-        parsed = read_recipe(recipe, preset)
+        parsed = read_recipe(recipe, *(preset or ()))
         return parsed.data, parsed.seed
-    if preset is not None:
+    if preset:
         raise RecipeError("--preset needs --recipe")
     options = {"reader": reader or _DEFAULT_READER, **({"healthy": tuple(healthy)} if healthy else {})}
     shares = {"train": 0.7, "select": 0.1, "calibrate": 0.1, "test": 0.1}

@@ -5,6 +5,7 @@
     ├── DatasetError             table or films missing, unreadable, or of one class only
     ├── PatientLeakage           two parts of the split share a patient
     ├── RunError                 the run directory lacks what a step needs, or a step failed half-way
+    │   ├── SparkError           Spark cannot start, is not answered, or its executors fail
     │   ├── TrainingDiverged     loss or AUC is no longer a number, or no temperature calibrates the network
     │   └── LeaderFailed         of several processes, the first has failed and sent this one home
     ├── ParityError              the exported graph answers differently from the trained network
@@ -47,6 +48,12 @@ class RunError(TrainingError):
     """A step was asked for before its inputs exist, or the run directory is not one."""
 
     code: ClassVar[str] = "run_error"
+
+
+class SparkError(RunError):
+    """Spark was asked for, and Java, the extra, the master or an executor is missing or fails."""
+
+    code: ClassVar[str] = "spark_error"
 
 
 class TrainingDiverged(RunError):

@@ -37,7 +37,7 @@ def pretrain(
     from training.ranks import joined_ranks
 
     use_threads(threads)
-    resolved = read_recipe(recipe, preset)
+    resolved = read_recipe(recipe, *(preset or ()))
     with joined_ranks() as ranks:
         context = PretrainContext(
             recipe=resolved,
@@ -70,8 +70,11 @@ def plan(
     use_threads(threads)
     place = chosen_device(device, ALONE)
     stages = plan_stages(
-        read_recipe(recipe, preset), films=films, has_weights=not from_scratch, device=place, batches=batches
+        read_recipe(recipe, *(preset or ())), films=films, has_weights=not from_scratch, device=place, batches=batches
     )
+    if not stages:
+        Console().print("nothing to time: no stage follows the head, which learns on frozen features within minutes")
+        return
     table = Table("stage", "learns", "px", "epochs", "walks", "films/s", "hours", title=f"{films:,} films on {place}")
     for each in stages:
         row = (each.number, each.learns, each.size, each.epochs, each.walks, each.films_per_second, f"{each.hours:.2f}")

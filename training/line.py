@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ from training.datasets.collection import Collection
 from training.datasets.reading import read_collection
 from training.errors import DatasetError, RunError
 from training.provenance import code_commit
-from training.run_directory import STEP_NAMES
+from training.run_directory import STEP_NAMES, RunDirectory
 from training.step import StepContext, StepFunction
 from training.steps import evaluate, export, features, finetune, head, manifest, pixels, publish, threshold
 
@@ -46,7 +46,8 @@ class Step:
 STEPS = (
     Step(name="manifest", run=manifest.run, sections=("data", "seed"), uses_init=True),
     Step(name="pixels", run=pixels.run, sections=("preprocessing", "sizes")),
-    Step(name="features", run=features.run, sections=("network",), uses_init=True),
+    # Which machines extract features is no input: they agree to 1e-5, and neither are torch's devices.
+    Step(name="features", run=features.run, sections=("network", "features"), uses_init=True),
     Step(name="head", run=head.run, sections=("head", "loss", "seed")),
     Step(
         name="finetune",
@@ -63,8 +64,10 @@ STEPS = (
 assert tuple(step.name for step in STEPS) == STEP_NAMES
 
 
-def run_line(context: StepContext) -> list[str]:
-    """Run every step that is not finished, in order; return the names of those that ran.
+def run_line(context: StepContext, *, until: str = STEP_NAMES[-1], others: Sequence[RunDirectory] = ()) -> list[str]:
+    """Run every step up to ``until`` that is not finished, in order; return the names of those that ran.
+
+    A step that one of the ``others`` finished with the same inputs is taken over from there instead.
 
     Raises
     ------
@@ -72,12 +75,16 @@ def run_line(context: StepContext) -> list[str]:
         As the steps do; what was finished before stays.
     """
     ran = []
-    for step, key in _keys(context, _read(context).fingerprint):
+    for step, key in keys_of(context, _read(context).fingerprint):
         if _is_finished(context, step, key):
             context.console.print(f"{step.name}: finished earlier, kept")
-            continue
-        _run_step(context, step, key)
-        ran.append(step.name)
+        elif (other := _adopted(context, step, key, others)) is not None:
+            context.console.print(f"{step.name}: the same as in {other.root.name}, taken from there", markup=False)
+        else:
+            _run_step(context, step, key)
+            ran.append(step.name)
+        if step.name == until:
+            break
     return ran
 
 
@@ -92,7 +99,7 @@ def run_step(context: StepContext, name: str) -> bool:
     fingerprint = _read(context).fingerprint if name == STEP_NAMES[0] else _recorded_fingerprint(context)
     if fingerprint is None:
         raise RunError(f"step '{name}' needs step '{STEP_NAMES[0]}', which is not finished in {context.run.root}")
-    for step, key in _keys(context, fingerprint):
+    for step, key in keys_of(context, fingerprint):
         is_finished = _is_finished(context, step, key)
         if step.name == name:
             if not is_finished:
@@ -113,7 +120,7 @@ def states(context: StepContext) -> Iterator[tuple[str, State]]:
     except DatasetError as error:
         fingerprint = _recorded_fingerprint(context) or ""
         context.console.print(f"films as recorded, because they cannot be read now: {error}", markup=False)
-    for step, key in _keys(context, fingerprint):
+    for step, key in keys_of(context, fingerprint):
         if _is_finished(context, step, key):
             yield step.name, State.FINISHED
         else:
@@ -142,7 +149,8 @@ def _recorded_fingerprint(context: StepContext) -> str | None:
     return fingerprint
 
 
-def _keys(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
+def keys_of(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
+    """Yield each step with the digest of its inputs, for films with ``fingerprint``."""
     recipe, facts = context.order.recipe, context.order.init_facts
     values = {**recipe.model_dump(mode="json"), "sizes": recipe.sizes}
     key = fingerprint
@@ -164,6 +172,13 @@ def _is_finished(context: StepContext, step: Step, key: str) -> bool:
     # The bundle lies outside of the step's folder; whoever removed it wants it again.
     is_there = step.run is not publish.run or context.destination.exists()
     return is_there and context.run.key(step.name) == key
+
+
+def _adopted(context: StepContext, step: Step, key: str, others: Sequence[RunDirectory]) -> RunDirectory | None:
+    """Take the step over from the first of ``others`` that finished it with ``key``, and return that one."""
+    if step.run is publish.run:
+        return None
+    return next((other for other in others if context.run.adopt(step.name, other, key)), None)
 
 
 def _run_step(context: StepContext, step: Step, key: str) -> None:

@@ -61,9 +61,19 @@ class RunDirectory:
         return self.root / "order.json"
 
     @property
-    def samples(self) -> Path:
-        """Table of samples with their parts (``manifest``)."""
+    def listed(self) -> Path:
+        """Table of all films of the collection with their parts (``manifest``)."""
         return self.root / "manifest" / "samples.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Table of the films that decode, with their parts; what every later step reads (``pixels``)."""
+        return self.root / "pixels" / "samples.csv"
+
+    @property
+    def unreadable(self) -> Path:
+        """Films that do not decode, with the reason; empty but for its header where all do (``pixels``)."""
+        return self.root / "pixels" / "unreadable.csv"
 
     @property
     def provenance(self) -> Path:
@@ -80,8 +90,18 @@ class RunDirectory:
         return self.root / "features" / "features.npy"
 
     @property
+    def features_table(self) -> Path:
+        """Parquet of features, age and sex, written by Spark where it extracted them (``features``)."""
+        return self.root / "features" / "features.parquet"
+
+    @property
+    def head_history(self) -> Path:
+        """One JSON line an epoch of the head on frozen features; absent without a head (``head``)."""
+        return self.root / "head" / "history.jsonl"
+
+    @property
     def head(self) -> Path:
-        """State of the head trained on frozen features; absent without ``--init`` (``head``)."""
+        """State of the head trained on frozen features; absent without ``--init`` or a head to train (``head``)."""
         return self.root / "head" / "head.pt"
 
     @property
@@ -198,7 +218,7 @@ class RunDirectory:
 
         A finished folder of other inputs is replaced, in that same moment.
         """
-        place, staging = self.root / step, self.root / f".{step}.partial"
+        staging = self.root / f".{step}.partial"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         yield staging
@@ -207,12 +227,36 @@ class RunDirectory:
         for path in (path for path in staging.rglob("*") if path.is_file()):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        outdated = self.root / f".{step}.outdated"
+        self._put_in_place(step, staging)
+
+    def _put_in_place(self, step: str, staging: Path) -> None:
+        place, outdated = self.root / step, self.root / f".{step}.outdated"
         shutil.rmtree(outdated, ignore_errors=True)
         if place.exists():
             place.rename(outdated)
         staging.rename(place)
         shutil.rmtree(outdated, ignore_errors=True)
+
+    def adopt(self, step: str, other: RunDirectory, key: str) -> bool:
+        """Take over ``step`` from another run that finished it with ``key``; return whether it could be.
+
+        Files are shared by hard links where the file system has them, else copied: a finished step's files are never
+        written to again, only replaced. Whole or not at all, as ``writing``; the key is checked on what was taken.
+        """
+        if other.key(step) != key:
+            return False
+        staging = self.root / f".{step}.partial"
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            shutil.copytree(other.root / step, staging, copy_function=_link_or_copy)
+            stamp = _Stamp.model_validate_json((staging / _STAMP).read_bytes())
+        except (OSError, ValidationError):
+            # Gone meanwhile, or no room for it: whoever asks runs the step itself, which says what is wrong.
+            return False
+        if stamp.key != key:
+            return False
+        self._put_in_place(step, staging)
+        return True
 
     def write_order(self, order: Order) -> None:
         """Record what the run is asked to do; repeating a run replaces it.
@@ -244,3 +288,10 @@ class RunDirectory:
             raise RunError(f"{self.root} is not a run directory: start it with `cxr-train run`") from error
         except (ValidationError, UnicodeDecodeError) as error:
             raise RunError(f"{self.order} was not written by this version; start a new run directory") from error
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -30,6 +30,8 @@ class StepContext:
         Digest of the inputs of the step that runs; its checkpoints carry it.
     ranks
         The processes that train together.
+    spark
+        Spark master that frozen features are extracted on; ``None`` for this machine and process.
     """
 
     run: RunDirectory
@@ -40,6 +42,7 @@ class StepContext:
     destination: Path
     key: str = ""
     ranks: Ranks = ALONE
+    spark: str | None = None
 
     def checkpoints(self, step: str) -> Checkpoints:
         """Return where ``step`` keeps what it resumes from after it was killed."""

@@ -16,9 +16,10 @@ from model.decoding.dicom_attributes import (
     read_attributes,
     read_file_meta,
 )
-from model.decoding.header import OLDEST_YEARS, Header, ImageFormat
+from model.decoding.header import Header, ImageFormat
 from model.decoding.source import corrupt
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
+from model.demographics import OLDEST_YEARS
 
 _CODE_VALUE = 0x00080100
 _VIEW_CODE_SEQUENCE = 0x00540220

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
 
-# PROTOCOLS §3: an age beyond this is a slip of somebody's keyboard.
-OLDEST_YEARS: Final = 120.0
+from model.demographics import OLDEST_YEARS
 
 
 class ImageFormat(StrEnum):

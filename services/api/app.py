@@ -23,8 +23,9 @@ from services.api.gateway import Gateway
 from services.api.lingering import LingeringClose
 from services.api.metrics import GatewayMetrics
 from services.api.observation import Observation
+from services.api.page import read_page
 from services.api.readiness import Readiness
-from services.api.routes import health, instances, models, pictures, studies
+from services.api.routes import health, instances, models, page, pictures, studies
 from services.api.schemas import Problem
 from services.api.uploads import Uploads
 from services.jobs.connection import connect_gateway
@@ -67,6 +68,8 @@ def create_app(*, api: ApiSettings, redis: RedisSettings, spool: SpoolSettings) 
     # Declared in OpenAPI only where it is enforced, so that the document is true.
     schemes = [Depends(HTTPBearer(auto_error=False)), Depends(HTTPBasic(auto_error=False))] if gateway.keys else []
     unauthorized = problems.documented(401) if gateway.keys else {}
+    # The page itself holds no data, and has to say that a key is needed.
+    app.include_router(page.router)
     app.include_router(health.probes)
     for router in (health.scrape, instances.router, pictures.router, studies.router, models.router):
         app.include_router(router, dependencies=schemes, responses=unauthorized)
@@ -101,6 +104,7 @@ def _build(client: Redis, api: ApiSettings, spool_settings: SpoolSettings) -> Ga
         readiness=Readiness(queue, spool),
         backpressure=backpressure,
         metrics=GatewayMetrics(),
+        page=read_page(),
         keys=keys,
     )
 

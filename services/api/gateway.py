@@ -12,6 +12,7 @@ from services.api.backpressure import Backpressure
 from services.api.completions import Completions
 from services.api.drawings import Drawings
 from services.api.metrics import GatewayMetrics
+from services.api.page import Page
 from services.api.readiness import Readiness
 from services.api.uploads import Uploads
 from services.jobs.queue import JobQueue
@@ -32,6 +33,7 @@ class Gateway:
     readiness: Readiness
     backpressure: Backpressure
     metrics: GatewayMetrics
+    page: Page
     keys: KeyRing | None
 
 

@@ -92,13 +92,17 @@ class LoadedModel(ModelReference):
     """A model that live workers serve, and the operating point at which they decide.
 
     ``labels`` are the findings it names. ``has_heatmap``: its scored films have heat maps. ``has_embedding_gate``:
-    films unlike those that it knows end ``not_assessed(out_of_distribution)``.
+    films unlike those that it knows end ``not_assessed(out_of_distribution)``. ``probability_rule``: whether the
+    probability is the network's own answer to *any finding* (``softmax``), or follows from its findings
+    (``any_of_findings``). ``inputs``: what it looks at; age and sex may be unknown.
     """
 
     labels: tuple[str, ...]
     precision: str
     has_heatmap: bool
     has_embedding_gate: bool
+    probability_rule: str
+    inputs: tuple[str, ...]
     operating_point: str
     threshold: float
     workers: int

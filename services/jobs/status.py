@@ -34,7 +34,8 @@ class QueueStatistics:
 class WorkerStatus:
     """What a live worker says of itself once a heartbeat.
 
-    ``beat_ms`` is replaced by Redis' clock when announced. ``operating_points`` are (name, threshold, sensitivity,
+    ``beat_ms`` is replaced by Redis' clock when announced. ``inputs`` are what the network looks at: the film, and age
+    and sex where it takes them. ``operating_points`` are (name, threshold, sensitivity,
     specificity, ...) as the manifest has them, dumped to plain JSON types. What has a default is what a worker of
     0.1.0 serves, which does not say it: while a site upgrades, such a worker must not look as if it were gone.
     """
@@ -51,6 +52,8 @@ class WorkerStatus:
     precision: str = "fp32"
     has_heatmap: bool = False
     has_embedding_gate: bool = False
+    probability_rule: str = "softmax"
+    inputs: tuple[str, ...] = ("film",)
 
 
 _WORKER_STATUS: TypeAdapter[WorkerStatus] = TypeAdapter(WorkerStatus)

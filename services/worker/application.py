@@ -196,6 +196,8 @@ def _status(name: str, served: ServedBundle, *, threads: int) -> WorkerStatus:
         precision=manifest.precision,
         has_heatmap=manifest.explanation is not None,
         has_embedding_gate=manifest.gate is not None,
+        probability_rule=manifest.probability_rule,
+        inputs=("film", "age", "sex") if served.serving.takes_age_sex else ("film",),
         operating_points=tuple(point.model_dump(mode="json") for point in manifest.operating_points),
     )
 

@@ -30,7 +30,8 @@ class Serving:
     """What this worker serves, and by which point it decides.
 
     ``gate`` looks at headers and pixels, ``embedding_gate`` at what the network made of them; ``None`` where the bundle
-    has no statistics for it.
+    has no statistics for it. ``takes_age_sex``: the network asks for them; a film whose patient's are unknown is scored
+    all the same.
     """
 
     model: ModelReference
@@ -39,6 +40,7 @@ class Serving:
     gate: GateSpec
     temperature: float
     embedding_gate: EmbeddingGate | None
+    takes_age_sex: bool
 
     @classmethod
     def of(cls, bundle: Bundle, *, operating_point: str | None, gate: GateSpec) -> Serving:
@@ -51,6 +53,7 @@ class Serving:
             gate=gate,
             temperature=manifest.temperature,
             embedding_gate=_embedding_gate(bundle),
+            takes_age_sex=manifest.age_sex_input_name is not None,
         )
 
     def policy(self, site: str) -> Policy:
@@ -113,7 +116,7 @@ class Assessor:
             return Assessment(decision=not_assessed(error.reason, is_lateral=isinstance(error, LateralView)))
         # The preview is written while the network runs.
         scored, pictures = await asyncio.gather(
-            self._batcher.score(film.tensor), self._pictures.keep_preview(job, film.preview)
+            self._batcher.score(film.tensor, film.age_sex), self._pictures.keep_preview(job, film.preview)
         )
         decision = self._decide(job, scored.score)
         # Without the film below it a heat map says nothing.
@@ -150,4 +153,5 @@ class Assessor:
             claims=job.claims,
             gate=self._serving.gate,
             preprocessing=self._serving.preprocessing,
+            wants_age_sex=self._serving.takes_age_sex,
         )

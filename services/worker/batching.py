@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 
 from model.decision import Score
+from model.demographics import AgeSex, unknown_age_sex
 from model.errors import InferenceError
 from model.image import Tensor
 from model.runtime import Provider
@@ -30,8 +31,8 @@ _DEFAULT_BATCH: Final = {Provider.CPU: 4, Provider.CUDA: 32}
 class BatchScorer(Protocol):
     """What a batcher needs of ``model.runtime.Scorer``."""
 
-    def score(self, tensors: Tensor) -> list[Score]:
-        """Score ``(n, 1, s, s)`` uint8 tensors, in order; raise ``InferenceError``."""
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
+        """Score ``(n, 1, s, s)`` uint8 tensors, ``age_sex`` ``(n, 2)`` theirs, in order; raise ``InferenceError``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class ScoredFilm:
 @dataclass(frozen=True)
 class _Waiting:
     tensor: Tensor
+    age_sex: AgeSex | None = field(repr=False)
     answer: asyncio.Future[ScoredFilm]
 
 
@@ -76,15 +78,15 @@ class Batcher:
         self._ready: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
-    async def score(self, tensor: Tensor) -> ScoredFilm:
-        """Score one ``(1, s, s)`` uint8 tensor in whatever company it finds.
+    async def score(self, tensor: Tensor, age_sex: AgeSex | None = None) -> ScoredFilm:
+        """Score one ``(1, s, s)`` uint8 tensor in whatever company it finds; ``age_sex`` ``(2,)`` float32 is its own.
 
         Raises
         ------
         InferenceError
             If the runtime failed on its batch; retryable.
         """
-        waiting = _Waiting(tensor, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(tensor, age_sex, asyncio.get_running_loop().create_future())
         self._ready.put_nowait(waiting)
         return await waiting.answer
 
@@ -111,8 +113,8 @@ class Batcher:
         metrics.BATCH_SIZE.observe(len(batch))
         started = time.perf_counter()
         try:
-            tensors = np.stack([waiting.tensor for waiting in batch])
-            scores = await asyncio.get_running_loop().run_in_executor(self._thread, self._infer, tensors)
+            tensors, age_sex = _stacked(batch)
+            scores = await asyncio.get_running_loop().run_in_executor(self._thread, self._infer, tensors, age_sex)
         except InferenceError as error:
             for waiting in batch:
                 _fail(waiting.answer, error)
@@ -122,9 +124,18 @@ class Batcher:
             if not waiting.answer.done():
                 waiting.answer.set_result(ScoredFilm(score=score, inference_ms=inference_ms))
 
-    def _infer(self, tensors: Tensor) -> list[Score]:
+    def _infer(self, tensors: Tensor, age_sex: AgeSex | None) -> list[Score]:
         with self._watchdog.deadline("inference"):
-            return self._scorer.score(tensors)
+            return self._scorer.score(tensors, age_sex)
+
+
+def _stacked(batch: list[_Waiting]) -> tuple[Tensor, AgeSex | None]:
+    """Return films and, where any of them comes with it, age and sex: row by row the same patients."""
+    tensors = np.stack([waiting.tensor for waiting in batch])
+    if all(waiting.age_sex is None for waiting in batch):
+        return tensors, None
+    (unknown,) = unknown_age_sex(1)
+    return tensors, np.stack([unknown if waiting.age_sex is None else waiting.age_sex for waiting in batch])
 
 
 def _fail(answer: asyncio.Future[ScoredFilm], error: InferenceError) -> None:

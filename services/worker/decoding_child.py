@@ -23,7 +23,7 @@ from typing import Final
 import cv2
 
 from model.decoding.decode import decode
-from model.decoding.header import with_claims
+from model.decoding.header import Header, with_claims
 from model.decoding.inspect import inspect_header
 from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.gate import gate_header, gate_image
@@ -54,11 +54,16 @@ class PayloadUnreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedFilm:
-    """A decoded film: its tensor ``(1, s, s)`` uint8, or why it may not be judged; and its preview, if one was made."""
+    """A decoded film: its tensor ``(1, s, s)`` uint8, or why it may not be judged; and its preview, if one was made.
+
+    ``age_years`` and ``sex`` are there with a tensor, where the request wants them and they are known.
+    """
 
     tensor: Tensor | None = None
     refusal: UnsuitableImage | None = None
     preview: Preview | None = None
+    age_years: float | None = None
+    sex: str | None = None
 
 
 def open_film(request: DecodingRequest) -> OpenedFilm:
@@ -82,7 +87,16 @@ def open_film(request: DecodingRequest) -> OpenedFilm:
     except UnsuitableImage as refusal:
         # Somebody has to look at it now, and can: these are its own pixels.
         return OpenedFilm(refusal=refusal, preview=_preview(image))
-    return OpenedFilm(tensor=preprocess(image, request.preprocessing), preview=_preview(image))
+    age_years, sex = _age_and_sex(header) if request.wants_age_sex else (None, None)
+    tensor = preprocess(image, request.preprocessing)
+    return OpenedFilm(tensor=tensor, preview=_preview(image), age_years=age_years, sex=sex)
+
+
+def _age_and_sex(header: Header) -> tuple[float | None, str | None]:
+    """Return what is known of the patient: no age where it contradicts itself, no sex but ``F`` and ``M``."""
+    age_years = None if header.age_is_contradictory else header.age_years
+    sex = (header.sex or "").strip().upper()
+    return age_years, sex if sex in ("F", "M") else None
 
 
 def _preview(image: GrayImage) -> Preview | None:
@@ -135,6 +149,8 @@ def answer(content: bytes) -> tuple[DecodingReply, bytes]:
         error=error,
         decode_ms=(time.perf_counter() - started) * 1000,
         preview_shape=None if film.preview is None else (film.preview.shape[0], film.preview.shape[1]),
+        age_years=film.age_years,
+        sex=film.sex,
     )
     return reply, b"".join(array.tobytes() for array in (film.tensor, film.preview) if array is not None)
 

@@ -48,7 +48,8 @@ class DecodingLimits(BaseModel):
 class DecodingRequest(BaseModel):
     """One film to decode, gate and preprocess.
 
-    ``payload_bytes`` and ``sha256`` are those that the gateway counted while the film came in.
+    ``payload_bytes`` and ``sha256`` are those that the gateway counted while the film came in. ``wants_age_sex``: the
+    served network takes age and sex, so that the reply has to say them; they are patient data and go nowhere else.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +60,7 @@ class DecodingRequest(BaseModel):
     claims: Claims
     gate: GateSpec
     preprocessing: PreprocessingSpec
+    wants_age_sex: bool = False
 
 
 class ReplyStatus(StrEnum):
@@ -74,7 +76,7 @@ class DecodingReply(BaseModel):
 
     ``sha256`` is the request's. ``is_lateral``: the reason is ``view``, and the film is certainly a lateral.
     ``preview_shape``: rows and columns of the preview, where there is one; also of a film that was decoded but may not
-    be judged.
+    be judged. ``age_years`` and ``sex``: of the patient, where they were asked for and are known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -86,6 +88,8 @@ class DecodingReply(BaseModel):
     error: str | None = None
     decode_ms: float = 0.0
     preview_shape: tuple[_PreviewSide, _PreviewSide] | None = None
+    age_years: float | None = None
+    sex: str | None = Field(default=None, pattern="^[FM]$")
 
 
 def frame(message: BaseModel) -> bytes:

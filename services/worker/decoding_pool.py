@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
+from model.demographics import AgeSex, encode_age_sex
 from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.image import Tensor
 from model.preview import Preview
@@ -33,12 +34,13 @@ _RESTART_PAUSE_SECONDS: Final = 1.0
 class DecodedFilm:
     """A film ready to be scored: ``tensor`` is ``(1, s, s)`` uint8, ``decode_ms`` what it took in the child.
 
-    ``preview`` is ``None`` where none could be made.
+    ``preview`` is ``None`` where none could be made; ``age_sex`` ``(2,)`` float32 is there where it was asked for.
     """
 
     tensor: Tensor
     decode_ms: float
     preview: Preview | None = None
+    age_sex: AgeSex | None = field(default=None, repr=False)
 
 
 class RefusedFilm(UnsuitableImage):
@@ -165,4 +167,5 @@ def _film_of(answer: Answer, request: DecodingRequest) -> DecodedFilm:
         raise RefusedFilm(reason, detail, preview=preview, decode_ms=reply.decode_ms)
     side = request.preprocessing.size
     tensor = np.frombuffer(answer.tensor, np.uint8).reshape(1, side, side)
-    return DecodedFilm(tensor=tensor, decode_ms=reply.decode_ms, preview=preview)
+    age_sex = encode_age_sex(reply.age_years, reply.sex) if request.wants_age_sex else None
+    return DecodedFilm(tensor=tensor, decode_ms=reply.decode_ms, preview=preview, age_sex=age_sex)

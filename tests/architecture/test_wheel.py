@@ -29,6 +29,7 @@ def test_wheel_carries_scripts_bundle_and_page_but_no_tests(wheel: Path) -> None
     tops = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
     assert tops == {"model", "services", "training"}
     assert any(name.startswith("services/jobs/scripts/") and name.endswith(".lua") for name in names)
+    assert {f"services/api/web/{path.name}" for path in (ROOT / "services" / "api" / "web").iterdir()} <= set(names)
     assert any(name.startswith("model/bundles/") and name.endswith("manifest.json") for name in names)
     assert any(name.startswith("training/recipes/") and name.endswith(".toml") for name in names)
 

@@ -23,8 +23,8 @@ from tests.support.training_runs import context_of, printed, tiny_recipe
 from training.datasets import Part
 from training.datasets.sample import read_samples
 from training.errors import PublishRefused, RunError
-from training.learning.network import TriageNetwork
 from training.line import run_line, run_step
+from training.networks.network import TriageNetwork
 from training.provenance import weights_sha256
 from training.run_directory import STEP_NAMES
 from training.step import StepContext
@@ -69,6 +69,14 @@ def test_the_bundle_is_served_as_the_report_says(finished: StepContext) -> None:
     with finished.run.test_scores.open(newline="") as file:
         reported = [float(row["probability"]) for row in csv.DictReader(file)]
     assert served == pytest.approx(reported, abs=1e-6)
+
+
+def test_a_network_that_answers_any_finding_itself_takes_films_alone_and_no_offset(finished: StepContext) -> None:
+    bundle = read_bundle(finished.destination)
+    assert bundle.golden_age_sex is None
+    manifest = bundle.manifest
+    assert (manifest.probability_rule, manifest.age_sex_input_name) == ("softmax", None)
+    assert manifest.calibration_offset == 0
 
 
 def test_graph_and_network_agree_on_decoded_films(finished: StepContext) -> None:
@@ -127,7 +135,7 @@ def test_the_same_recipe_gives_the_same_network(finished: StepContext, data: Pat
 def test_given_weights_train_the_head_then_the_last_block_only(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     recipe = tiny_recipe()
-    weights = TriageNetwork(recipe.network).backbone.state_dict()
+    weights = TriageNetwork(recipe.network, size=32).backbone.state_dict()
     init = tmp_path / "resnet18.pth"
     torch.save(weights, init)
     context = context_of(tmp_path / "run", recipe, data, init=init)
@@ -156,7 +164,7 @@ def test_a_run_outlives_the_move_of_its_films(data: Path, tmp_path: Path) -> Non
     shutil.copytree(data, before)
     context = context_of(tmp_path / "run", tiny_recipe(), before)
     run_until(context, "manifest")
-    assert str(tmp_path) not in context.run.samples.read_text()
+    assert str(tmp_path) not in context.run.listed.read_text()
     before.rename(after)
     moved = replace(context, order=context.order.model_copy(update={"data": after}))
     assert run_step(moved, "pixels")

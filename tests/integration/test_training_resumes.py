@@ -20,9 +20,9 @@ from tests.support.gateway import wait_until
 from tests.support.threads import one_thread  # noqa: F401 - an autouse fixture
 from tests.support.training_runs import context_of, tiny_recipe
 from training.errors import RecipeError
-from training.learning.network import TriageNetwork
 from training.learning.pretraining import PretrainContext, pretrain
 from training.line import run_step
+from training.networks.network import TriageNetwork
 from training.provenance import weights_sha256
 from training.ranks import ALONE
 from training.recipe import Recipe
@@ -123,9 +123,14 @@ def test_members_without_a_network_in_common_are_refused(data: Path, tmp_path: P
 
 
 def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
-    context = prepared(tmp_path / "run", data, tiny_recipe())
+    recipe = tiny_recipe(
+        network={"findings": ["Mass", "Nodule"], "any_finding": False, "age_sex": True},
+        loss={"any_weight": 0.0, "findings_weight": 1.0, "class_weights": "frequency"},
+        scratch={"schedule": "plateau", "monitor": "loss"},
+    )
+    context = prepared(tmp_path / "run", data, recipe)
     torch.manual_seed(context.order.recipe.seed)
-    untrained = TriageNetwork(context.order.recipe.network).state_dict()
+    untrained = TriageNetwork(context.order.recipe.network, size=32).state_dict()
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     ended = subprocess.run(
         [*command, "-m", "tests.support.shared_finetune", str(context.run.root)],

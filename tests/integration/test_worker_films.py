@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from model.bundle import read_bundle
 from model.decision import Outcome, Score
+from model.demographics import AgeSex
 from model.errors import InferenceError, NonFiniteScore, ProviderUnavailable, Reason
 from model.image import Tensor
 from model.runtime import Provider, Scorer
@@ -32,7 +33,7 @@ class MeanScorer:
     def __init__(self, *, failures: int = 0) -> None:
         self.failures = failures
 
-    def score(self, tensors: Tensor) -> list[Score]:
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
         if self.failures:
             self.failures -= 1
             raise InferenceError("out of memory")
@@ -96,7 +97,7 @@ class RefusingScorer:
     def __init__(self, error: InferenceError) -> None:
         self._error = error
 
-    def score(self, tensors: Tensor) -> list[Score]:
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
         raise self._error
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, checker, helper
 
 from model.bundle import GateArrays, pack_gate, pack_golden, write_bundle
+from model.demographics import AgeSex
 from model.manifest import Certificate, Explanation, GateStatistics, Manifest, OperatingPoint
 from model.phantom import chest_phantom
 from model.preprocessing import PreprocessingSpec
@@ -119,11 +120,16 @@ def write_tiny_bundle(
     name: str = "tiny",
     network: bytes | None = None,
     more_files: dict[str, bytes] | None = None,
+    golden_age_sex: AgeSex | None = None,
     **more_facts: Any,
 ) -> Path:
     """Write a whole, valid bundle and return its directory; ``more_facts`` go into its manifest."""
     tensors = golden_tensors(size)
     expected = tuple(float(np.clip(gain * tensor.mean() / 255, 0, 1)) for tensor in tensors)
+    contents = {
+        "model.onnx": network or brightness_network(size, gain=gain),
+        "golden.npz": pack_golden(tensors, golden_age_sex),
+    }
     manifest = Manifest(
         schema_version=1,
         name=name,
@@ -143,14 +149,12 @@ def write_tiny_bundle(
             ),
         ),
         default_operating_point="f3",
-        golden_probabilities=expected,
         training_data="none",
         licence="Apache-2.0",
         recipe_sha256="0" * 64,
         commit="0" * 40,
-        **({"temperature": 1.0} | more_facts),
+        **({"temperature": 1.0, "golden_probabilities": expected} | more_facts),
     )
-    contents = {"model.onnx": network or brightness_network(size, gain=gain), "golden.npz": pack_golden(tensors)}
     write_bundle(directory, manifest, contents | (more_files or {}))
     return directory
 

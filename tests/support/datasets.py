@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model.phantom import chest_phantom
 from tests.support.films import png_film
+from training.datasets.nih import FINDINGS
 from training.recipe import DataRecipe
 
 # The header of the 2020 revision, which is the one that most downloads hold.
@@ -46,6 +47,28 @@ def write_table(path: Path, rows: Iterable[list[str]], columns: Iterable[str] = 
         writer.writerows(rows)
 
 
+def mass_and_nodule(patient: int) -> Mapping[str, str]:
+    """Return what the table says of every unhealthy patient unless a test asks for more."""
+    return {"findings": "Mass|Nodule"}
+
+
+def fourteen_findings(patient: int) -> Mapping[str, str]:
+    """Return four findings of each unhealthy patient, all fourteen of them in turn, and an age and sex of their own."""
+    turn = patient // 2
+    chosen = [FINDINGS[(turn + offset) % len(FINDINGS)] for offset in (0, 3, 5, 9)]
+    return {"findings": "|".join(chosen), "age": str(20 + patient % 60), "sex": "MF"[turn % 2]}
+
+
+def shadow_of_the_unhealthy(patient: int) -> float:
+    """Return how dense the shadow is that is drawn into a patient's films: always that of the label."""
+    return float(patient % 2)
+
+
+def shadow_in_doubt(patient: int) -> float:
+    """Return the shadow that the label promises, but the other one for every ninth patient: no network can be right."""
+    return float(patient % 2 != (patient % 9 == 0))
+
+
 def write_collection(
     directory: Path,
     *,
@@ -53,8 +76,14 @@ def write_collection(
     films_per_patient: int = 2,
     pixels: int = 96,
     folder: Callable[[int], str] = lambda patient: "images",
+    described: Callable[[int], Mapping[str, str]] = mass_and_nodule,
+    shadow: Callable[[int], float] = shadow_of_the_unhealthy,
 ) -> Path:
-    """Write films and table: odd patients are unhealthy and carry a bright shadow, every third was filmed AP."""
+    """Write films and table: odd patients are unhealthy and carry a bright shadow, every third was filmed AP.
+
+    ``described`` says what else the table has of a patient; its findings count for the unhealthy ones. ``shadow`` says
+    how dense a shadow is drawn, whatever the table says.
+    """
     rows = []
     for patient in range(patients):
         is_unhealthy = patient % 2 == 1
@@ -62,9 +91,11 @@ def write_collection(
         place.mkdir(parents=True, exist_ok=True)
         for number in range(films_per_patient):
             name = f"{patient:08d}_{number:03d}.png"
-            drawn = chest_phantom(patient * 31 + number, rows=pixels, columns=pixels, opacity=float(is_unhealthy))
+            drawn = chest_phantom(patient * 31 + number, rows=pixels, columns=pixels, opacity=shadow(patient))
             (place / name).write_bytes(png_film(np.rint(drawn * 255).astype(np.uint8)))
-            rows.append(row(name, "Mass|Nodule" if is_unhealthy else "No Finding", patient, view=_view(patient)))
+            facts = {**described(patient), "view": _view(patient)}
+            findings = facts.pop("findings")
+            rows.append(row(name, findings if is_unhealthy else "No Finding", patient, **facts))
     write_table(directory / "Data_Entry_2017_v2020.csv", rows)
     return directory
 

@@ -22,36 +22,65 @@ from training.recipe import FitRecipe
 RECIPE = FitRecipe(
     epochs=4, batch_size=8, optimiser="adamw", learning_rate=0.05, schedule="cosine", warmup=0.2, ema_decay=0.8
 )
+# The epoch of the least loss is kept, and the rate falls as soon as the loss does not.
+WATCHFUL = RECIPE.model_copy(
+    update={"learning_rate": 0.5, "schedule": "plateau", "warmup": 0.0, "plateau_patience": 0, "monitor": "loss"}
+)
+RECIPES = {"plain": RECIPE, "watchful": WATCHFUL}
 _DOTS = 64
 
 
+def judgement(*, auc: float = 0.5, loss: float = 0.7, findings_auc: float | None = None) -> Judgement:
+    """Return a judgement of which only some figures matter."""
+    return Judgement(auc=auc, findings_auc=findings_auc, loss=loss, accuracy=0.5, recall=None)
+
+
 class Dots:
-    """Tells positive from negative first coordinates; ``dies_at`` counts the batches of this process."""
+    """Tells positive from negative first coordinates; ``dies_at`` counts the batches of this process.
 
-    batches_per_epoch = _DOTS // RECIPE.batch_size
+    ``judge`` answers in place of the loss on all dots.
+    """
 
-    def __init__(self, *, judge: Callable[[], Judgement | None] = lambda: Judgement(auc=0.5), dies_at: int = 0) -> None:
+    def __init__(
+        self, recipe: FitRecipe = RECIPE, *, judge: Callable[[], Judgement | None] | None = None, dies_at: int = 0
+    ) -> None:
         generator = torch.Generator().manual_seed(0)
         self._inputs = torch.randn((_DOTS, 3), generator=generator)
         self._labels = (self._inputs[:, 0] > 0).long()
-        self._judge, self._dies_at = judge, dies_at
+        self._recipe, self._judge, self._dies_at = recipe, judge, dies_at
         self.batches_seen = 0
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of one epoch."""
+        return len(self._shuffled(0))
+
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[tuple[Tensor], Tensor]]:
         """Yield the batches of an epoch, or end this process as the kernel would."""
-        for rows in shuffled_batches(_DOTS, RECIPE.batch_size, seed=1, epoch=epoch)[first:]:
+        for rows in self._shuffled(epoch)[first:]:
             self.batches_seen += 1
             if self.batches_seen == self._dies_at:
                 os.kill(os.getpid(), signal.SIGKILL)
-            yield self._inputs[rows], self._labels[rows]
+            yield (self._inputs[rows],), self._labels[rows]
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return cross-entropy."""
         return cross_entropy(outputs.float(), targets)
 
+    def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the share of right answers."""
+        return (outputs.argmax(dim=1) == targets).float().mean()
+
     def judge(self, network: nn.Module) -> Judgement | None:
-        """Return what the test wants."""
-        return self._judge()
+        """Return what the test wants, or the loss on all dots."""
+        if self._judge is not None:
+            return self._judge()
+        with torch.inference_mode():
+            return judgement(loss=float(self.loss(network(self._inputs), self._labels)))
+
+    def _shuffled(self, epoch: int) -> list[Tensor]:
+        size, at_most = self._recipe.batch_size, self._recipe.batches_per_epoch
+        return shuffled_batches(_DOTS, size, seed=1, epoch=epoch, at_most=at_most)
 
 
 def surroundings(folder: Path, *, seconds_within: float = 600.0) -> Surroundings:
@@ -72,6 +101,7 @@ def fitted(recipe: FitRecipe, task: Dots, around: Surroundings) -> dict[str, Ten
 
 
 if __name__ == "__main__":
-    place, batch, seconds = sys.argv[1:]
+    place, name, batch, seconds = sys.argv[1:]
     torch.set_num_threads(1)
-    fitted(RECIPE, Dots(dies_at=int(batch)), surroundings(Path(place), seconds_within=float(seconds)))
+    chosen = RECIPES[name]
+    fitted(chosen, Dots(chosen, dies_at=int(batch)), surroundings(Path(place), seconds_within=float(seconds)))

@@ -73,10 +73,11 @@ class ServiceProcess:
 
 
 class GatewayProcess(ServiceProcess):
-    """``python -m services.api`` on a free port of loopback."""
+    """``python -m services.api`` on a port of loopback; 0 takes a free one."""
 
-    def __init__(self, directory: Path, *, redis_url: str, **settings: object) -> None:
-        self._listener: socket.socket = listen("127.0.0.1", 0)
+    def __init__(self, directory: Path, *, redis_url: str, port: int = 0, **settings: object) -> None:
+        self._listener: socket.socket = listen("127.0.0.1", port)
+        self.port = int(self._listener.getsockname()[1])
         self.url = url_of(self._listener)
         self.spool_directory = directory / "spool"
         descriptor = self._listener.fileno()

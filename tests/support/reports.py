@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.recipe import ThresholdRecipe, certified_name
+from training.recipe import NetworkRecipe, ThresholdRecipe, certified_name
 from training.statistics.intervals import Bootstrap
+from training.statistics.multilabel import FindingsJudgement
 from training.statistics.operating_points import Grounds, calibrate_counts, operating_points
 from training.statistics.report import Judgement, measure
 from training.statistics.scored_films import FilmFacts, ScoredFilms
@@ -65,6 +66,9 @@ def simulated_report(
 ) -> dict[str, Any]:
     """Return the whole report of ``test``, with thresholds chosen on ``calibrate``; the commits are publish's."""
     test = simulated_films() if test is None else test
+    findings = FindingsJudgement(
+        threshold=0.5, train_shares={name: float(truth.mean()) for name, truth in test.truths.items()}
+    )
     calibrate = simulated_films(400, seed=6) if calibrate is None else calibrate
     chosen = _chosen(calibrate, thresholds)
     judgement = Judgement(
@@ -82,35 +86,60 @@ def simulated_report(
     )
     return {
         "bundle": _bundle(),
-        **measure(test, calibrate, judgement, Bootstrap(replicates=replicates, seed=1)),
+        **measure(test, calibrate, judgement, findings, Bootstrap(replicates=replicates, seed=1)),
+        "network": simulated_network(findings=tuple(test.truths)),
+        "untrained": {"how": "simulated", "findings_auc": dict.fromkeys(test.truths, 0.49)},
+        "left_out": {"unreadable": {"films": 0, "parts": {}}, "too_old": 0},
+        "activation_maps": None,
         "export": _export(),
         "operating_points": chosen,
         "provenance": _provenance(),
+        "head_history": simulated_epochs(30),
         "history": simulated_history(),
         "commits": {"manifest": "0" * 40, "publish": "0" * 40},
     }
 
 
-def simulated_history(members: int = 2) -> list[dict[str, Any]]:
-    """Return the lines of a history of two stages for each of ``members``, and the line of their average."""
-    lines: list[dict[str, Any]] = [
+def simulated_network(**values: Any) -> dict[str, Any]:
+    """Return what a report says of its network, with ``values`` of the recipe's section in it."""
+    section = NetworkRecipe.model_validate({"hidden": 512, "dropout": 0.4, **values})
+    return {"parameters": 24_557_000, "size": 96, **section.model_dump(mode="json")}
+
+
+def simulated_epochs(count: int, *, better: float = 0.0) -> list[dict[str, Any]]:
+    """Return the lines of a history of ``count`` epochs, as every optimisation writes them."""
+    return [
         {
-            "member": member,
-            "stage": stage,
-            "learns": learns,
-            "size": 96,
             "number": epoch + 1,
-            "loss": 0.7 - 0.03 * epoch - 0.1 * stage + 0.01 * member,
-            "select_auc": 0.6 + 0.02 * epoch + 0.1 * stage - 0.01 * member,
+            "loss": 0.7 - 0.15 * epoch / count - better,
+            "accuracy": 0.55 + 0.1 * epoch / count + better,
+            "select_auc": 0.6 + 0.1 * epoch / count + better,
             "findings_auc": None,
+            "select_loss": 0.69 - 0.1 * epoch / count - better,
+            "select_accuracy": 0.56 + 0.08 * epoch / count + better,
+            "select_recall": 0.5,
+            "learning_rate": 0.001,
             "films_per_second": 90.0,
             "seconds": 11.0,
         }
+        for epoch in range(count)
+    ]
+
+
+def simulated_history(members: int = 2) -> list[dict[str, Any]]:
+    """Return the lines of a history of two stages for each of ``members``, and the line of their average."""
+    lines = [
+        line | {"member": member, "stage": stage, "learns": learns, "size": 96}
         for member in range(members)
         for stage, learns in enumerate(("last_block", "whole"))
-        for epoch in range(5)
+        for line in simulated_epochs(5, better=0.1 * stage - 0.01 * member)
     ]
-    average = {"average_of": members, "member_select_aucs": [0.78] * members, "select_auc": 0.8, "findings_auc": None}
+    average: dict[str, Any] = {
+        "average_of": members,
+        "member_select_aucs": [0.78] * members,
+        "select_auc": 0.8,
+        "findings_auc": None,
+    }
     return [*lines, average] if members > 1 else lines
 
 
@@ -152,6 +181,8 @@ def _export() -> dict[str, Any]:
         "why": "the recipe asks for fp32",
         "opset": 20,
         "temperature": 1.21,
+        "calibration_offset": 0.0,
+        "calibration_remark": None,
         "prior_shift": 0.0,
         "calibrate_prevalence": 0.6,
         "variants": {

@@ -34,6 +34,7 @@ SERVING = Serving(
     gate=GateSpec(),
     temperature=1.0,
     embedding_gate=None,
+    takes_age_sex=False,
 )
 RETRY_SECONDS = (0.05, 0.05)
 

@@ -22,7 +22,7 @@ from training.datasets.collection import Collection, Notices
 from training.datasets.folder_files import files_below
 from training.datasets.labelled_table import named_columns, note_unknown_patients, read_sample
 from training.datasets.sample import Sample
-from training.datasets.tables import find_table, read_rows, read_sex, read_view, tabled_collection
+from training.datasets.tables import find_table, is_too_old, read_rows, read_sex, read_view, tabled_collection
 from training.recipe import DataRecipe
 
 _PATIENT_ID: Final = 0x00100020
@@ -47,6 +47,7 @@ def read_dicom_folder(directory: Path, recipe: DataRecipe) -> Collection:
     Patient ID has no part in it: one patient's films may state it or not, and two patients taken for one lose nothing,
     while one taken for two leaks. ``data.columns.patient``, where named, outvotes the header, because anonymised files
     often all carry the same Patient ID; columns for age, sex and view are not read.
+    An age that a header cannot mean is unknown, so that ``data.oldest_years`` leaves nobody out for it.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def read_dicom_folder(directory: Path, recipe: DataRecipe) -> Collection:
             faults.add("ambiguous", f"{table} names a SOPInstanceUID of several files", f"line {line}: {key}")
         elif not matches:
             missing.append(f"line {line}: {key or 'no name'}")
-        else:
+        elif not is_too_old(matches[0].header.age_years, own, place, remarks):
             sample = read_sample(row, matches[0].path, own, place=place, faults=faults, remarks=remarks)
             samples += [] if sample is None else [_with_header(sample, matches[0], own, directory, remarks)]
     return tabled_collection(

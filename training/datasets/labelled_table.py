@@ -11,6 +11,7 @@ from training.datasets.sample import Sample
 from training.datasets.tables import (
     find_table,
     is_lateral,
+    is_too_old,
     read_age,
     read_findings,
     read_part,
@@ -40,8 +41,7 @@ def read_labelled_table(directory: Path, recipe: DataRecipe) -> Collection:
     missing: list[str] = []
     for line, row in read_rows(table, named_columns(columns)):
         place = f"{table} line {line}"
-        if columns.view and is_lateral(row[columns.view]):
-            remarks.add("left_out", "films left out, because a worker judges frontal ones alone", f"{place}: lateral")
+        if _is_left_out(row, recipe, place, remarks):
             continue
         film = films.find(row[columns.image])
         if film is None:
@@ -61,6 +61,14 @@ def read_labelled_table(directory: Path, recipe: DataRecipe) -> Collection:
         faults=faults,
         remarks=remarks,
     )
+
+
+def _is_left_out(row: dict[str, str], recipe: DataRecipe, place: str, remarks: Notices) -> bool:
+    columns = recipe.columns
+    if columns.view and is_lateral(row[columns.view]):
+        remarks.add("left_out", "films left out, because a worker judges frontal ones alone", f"{place}: lateral")
+        return True
+    return columns.age is not None and is_too_old(row[columns.age], recipe, place, remarks)
 
 
 def named_columns(columns: ColumnsRecipe) -> list[str]:

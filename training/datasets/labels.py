@@ -36,20 +36,20 @@ def rows_of(table: Table, part: Part, *, leave_out_disputed: bool) -> list[int]:
     ]
 
 
-def area_under_curve(labels: Tensor, logits: Tensor) -> float:
-    """Return the ROC AUC of ``logits`` ``(n, 2)`` for labels ``(n,)``; NaN where a logit is no finite number."""
-    margin = (logits[:, 1] - logits[:, 0]).float().cpu().numpy()
-    if not np.isfinite(margin).all():
+def area_under_curve(labels: Tensor, margins: Tensor) -> float:
+    """Return the ROC AUC of ``margins`` ``(n,)`` for labels ``(n,)``; NaN where a margin is no finite number."""
+    scores = margins.float().cpu().numpy()
+    if not np.isfinite(scores).all():
         return math.nan
-    return float(roc_auc_score(labels.cpu().numpy(), margin))
+    return float(roc_auc_score(labels.cpu().numpy(), scores))
 
 
 def mean_findings_auc(labels: Tensor, logits: Tensor) -> float | None:
-    """Return the mean ROC AUC of the findings ``(n, k)`` by ``logits`` ``(n, 2 + k)``.
+    """Return the mean ROC AUC of the findings ``(n, k)`` by their own ``logits`` ``(n, k)``.
 
     Findings that all or none of the films carry have none; ``None`` where that leaves nothing.
     """
-    truth, scores = labels.cpu().numpy(), logits[:, 2:].float().cpu().numpy()
+    truth, scores = labels.cpu().numpy(), logits.float().cpu().numpy()
     mixed = [column for column in range(truth.shape[1]) if 0 < truth[:, column].sum() < len(truth)]
     if not mixed or not np.isfinite(scores).all():
         return None

@@ -13,7 +13,16 @@ from pathlib import Path
 from training.datasets.collection import Collection, Notices
 from training.datasets.folder_files import files_below
 from training.datasets.sample import Sample
-from training.datasets.tables import open_table, read_age, read_part, read_rows, read_sex, read_view, tabled_collection
+from training.datasets.tables import (
+    is_too_old,
+    open_table,
+    read_age,
+    read_part,
+    read_rows,
+    read_sex,
+    read_view,
+    tabled_collection,
+)
 from training.errors import DatasetError
 from training.recipe import DataRecipe
 
@@ -73,9 +82,7 @@ def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
     DatasetError
         If the table or a column is missing, a row or note cannot be understood, or no film is there at all.
     """
-    table = _first_existing(directory, TABLE_NAMES)
-    if table is None:
-        raise DatasetError(f"{directory} has no table: expected {' or '.join(TABLE_NAMES)}")
+    table = find_nih_table(directory)
     faults, remarks = Notices(), Notices()
     films, test_list = _index_films(directory, remarks), _read_test_list(directory)
     notes = _read_notes(directory / NOTES_NAME, faults)
@@ -86,15 +93,15 @@ def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
         listed.add(row["image"])
         film = films.get(Path(row["image"]).stem)
         place = f"{table} line {line}"
+        if is_too_old(row["age"], recipe, place, remarks):
+            continue
         is_sound = _is_understood(row, place, faults)
         if film is None:
             missing.append(row["image"])
-            continue
-        if is_sound:
+        elif is_sound:
             official = ("test" if row["image"] in test_list else "train_val") if test_list else None
-            samples.append(
-                _sample(row, film, notes.get(row["image"], _NO_NOTE), official, read_age(row["age"], place, remarks))
-            )
+            note, age_years = notes.get(row["image"], _NO_NOTE), read_age(row["age"], place, remarks)
+            samples.append(_sample(row, film, note, official, age_years))
     _remark_strays(directory / NOTES_NAME, notes.keys() - listed, remarks)
     return tabled_collection(
         directory,
@@ -105,6 +112,37 @@ def read_nih(directory: Path, recipe: DataRecipe) -> Collection:
         faults=faults,
         remarks=remarks,
     )
+
+
+def find_nih_table(directory: Path) -> Path:
+    """Return the official table of ``directory``, under any of its names.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    table = _first_existing(directory, TABLE_NAMES)
+    if table is None:
+        raise DatasetError(f"{directory} has no table: expected {' or '.join(TABLE_NAMES)}")
+    return table
+
+
+def nih_columns(table: Path) -> dict[str, str]:
+    """Return how the header spells ``image``, ``findings``, ``patient``, ``age``, ``sex`` and ``view``.
+
+    Raises
+    ------
+    DatasetError
+        If a column is missing.
+    """
+    with open_table(table) as reader:
+        header = reader.fieldnames or []
+    columns = {key: next((name for name in names if name in header), "") for key, names in _SPELLINGS.items()}
+    absent = [" or ".join(_SPELLINGS[key]) for key, name in columns.items() if not name]
+    if absent:
+        raise DatasetError(f"{table} lacks the column {', '.join(absent)}; it has: {', '.join(header)}")
+    return columns
 
 
 def _first_existing(directory: Path, names: tuple[str, ...]) -> Path | None:
@@ -125,12 +163,7 @@ def _index_films(directory: Path, remarks: Notices) -> dict[str, Path]:
 
 
 def _read_table(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with open_table(table) as reader:
-        header = reader.fieldnames or []
-    columns = {key: next((name for name in names if name in header), "") for key, names in _SPELLINGS.items()}
-    absent = [" or ".join(_SPELLINGS[key]) for key, name in columns.items() if not name]
-    if absent:
-        raise DatasetError(f"{table} lacks the column {', '.join(absent)}; it has: {', '.join(header)}")
+    columns = nih_columns(table)
     for line, cells in read_rows(table, columns.values()):
         yield line, {key: cells[name] for key, name in columns.items()}
 

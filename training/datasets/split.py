@@ -56,7 +56,7 @@ def split_samples(samples: Sequence[Sample], recipe: DataRecipe, seed: int) -> d
     remaining = {part: share for part, share in shares.items() if part not in parts.values()}
     units = _units([sample for sample in samples if sample.id not in parts], recipe)
     parts |= _deal(units, remaining, np.random.default_rng(seed))
-    _require_both_classes([film for film in samples if not (recipe.leave_out_disputed and film.is_disputed)], parts)
+    require_both_classes([film for film in samples if not (recipe.leave_out_disputed and film.is_disputed)], parts)
     leaked = shared_patients(samples, parts)
     if leaked and recipe.split == "patient":
         raise PatientLeakage(f"{len(leaked)} patients are in more than one part of the split (first: {min(leaked)})")
@@ -75,6 +75,25 @@ def split_sha256(parts: Mapping[str, Part]) -> str:
     """Return a digest that two runs share if and only if they split the same films the same way."""
     lines = "".join(f"{sample_id} {part}\n" for sample_id, part in sorted(parts.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def require_both_classes(samples: Sequence[Sample], parts: Mapping[str, Part], *, reason: str | None = None) -> None:
+    """Stand for it that every part has healthy and unhealthy films among ``samples``; ``reason`` says why it has not.
+
+    Raises
+    ------
+    DatasetError
+        With the first part that has not.
+    """
+    for part in Part:
+        films = [sample for sample in samples if parts[sample.id] is part]
+        unhealthy = sum(sample.is_unhealthy for sample in films)
+        if unhealthy in (0, len(films)):
+            why = reason or f"there are too few patients for data.{part}, or the collection has one class"
+            raise DatasetError(
+                f"the {part} part holds films of one class only ({unhealthy} unhealthy, {len(films) - unhealthy} "
+                f"healthy): {why}"
+            )
 
 
 def _official_parts(samples: Sequence[Sample]) -> dict[str, Part]:
@@ -117,14 +136,3 @@ def _deal(units: Mapping[str, list[Sample]], shares: Mapping[Part, float], rng: 
         for part, (start, end) in zip(shares, pairwise(bounds), strict=True):
             parts |= {film.id: part for films in stratum[start:end] for film in films}
     return parts
-
-
-def _require_both_classes(samples: Sequence[Sample], parts: Mapping[str, Part]) -> None:
-    for part in Part:
-        films = [sample for sample in samples if parts[sample.id] is part]
-        unhealthy = sum(sample.is_unhealthy for sample in films)
-        if unhealthy in (0, len(films)):
-            raise DatasetError(
-                f"the {part} part holds films of one class only ({unhealthy} unhealthy, {len(films) - unhealthy} "
-                f"healthy): there are too few patients for data.{part}, or the collection has one class"
-            )

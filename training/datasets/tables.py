@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from model.demographics import OLDEST_YEARS
 from training.datasets.collection import Collection, Notices, fingerprint, refuse_duplicates
 from training.datasets.sample import Sample
 from training.errors import DatasetError
+from training.recipe import DataRecipe
 
-# Four patients of the NIH table of 2017 are between 148 and 414 years old; nobody has lived beyond 122.
-OLDEST_YEARS: Final = 122
 _AGE = re.compile(r"0*(\d{1,4})(?:\.0*)?Y?")
+# The kind of remark that counts the rows left out for ``data.oldest_years``.
+TOO_OLD: Final = "too_old"
 _SEXES: Final = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _LATERAL: Final = frozenset({"LL", "RL", "LATERAL", "LAT", "L"})
 # What MedMNIST, torchvision and most tables call the parts; ours has a calibrate part of its own.
@@ -121,13 +123,30 @@ def tabled_collection(
 
 def read_age(text: str, place: str, remarks: Notices) -> int | None:
     """Return whole years of ``58``, ``058Y`` or ``58.0``; ``None`` where empty, unreadable or impossible."""
-    if not text:
-        return None
-    match = _AGE.fullmatch(text.upper())
-    if match and int(match[1]) <= OLDEST_YEARS:
-        return int(match[1])
-    remarks.add("impossible_age", "ages that cannot be are read as unknown", f"{place}: {text}")
+    years = _years(text)
+    if years is not None and years <= OLDEST_YEARS:
+        return years
+    if text:
+        remarks.add("impossible_age", "ages that cannot be are read as unknown", f"{place}: {text}")
     return None
+
+
+def is_too_old(age: str | float | None, recipe: DataRecipe, place: str, remarks: Notices) -> bool:
+    """Return whether ``age``, a cell or years, is above ``data.oldest_years``, and note it: such a row is left out.
+
+    The NIH table of 2017 has patients of 148 to 414 years. An age that is unknown leaves nobody out.
+    """
+    years = _years(age) if isinstance(age, str) else age
+    if recipe.oldest_years is None or years is None or years <= recipe.oldest_years:
+        return False
+    text = f"rows left out, because their patients are older than data.oldest_years ({recipe.oldest_years})"
+    remarks.add(TOO_OLD, text, f"{place}: {age}")
+    return True
+
+
+def _years(text: str) -> int | None:
+    match = _AGE.fullmatch(text.upper())
+    return int(match[1]) if match else None
 
 
 def read_sex(text: str) -> str | None:

@@ -23,9 +23,11 @@ class VariantFacts(_Frozen):
     Attributes
     ----------
     explanation_base
-        What the mean of the class activation map lacks to the margin: the head's own leaning.
+        What the mean of the class activation map lacks to the margin where age and sex are unknown or not asked for:
+        the head's own leaning.
     completeness_max_difference
-        Largest ``|mean(cam) + explanation_base - margin|``, measured on the graph.
+        Largest ``|mean(cam) + base - margin|`` with each film's own base, over the largest margin where that is beyond
+        1; measured on the graph.
     """
 
     sha256: str
@@ -105,12 +107,17 @@ class GateFacts(_Frozen):
 
 
 class ExportFacts(_Frozen):
-    """All of ``export.json``. The served logit is ``margin / temperature + prior_shift``."""
+    """All of ``export.json``. The served logit is ``margin / temperature + calibration_offset + prior_shift``.
+
+    ``calibration_remark`` says so where calibrate films could not tell temperature and offset.
+    """
 
     ships: Variant
     why: str
     opset: int
     temperature: float
+    calibration_offset: float = 0.0
+    calibration_remark: str | None = None
     prior_shift: float
     calibrate_prevalence: float
     variants: Variants

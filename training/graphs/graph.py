@@ -1,7 +1,7 @@
 """From served network to one self-contained ONNX file, and what onnxruntime answers from it.
 
 The file stores weights as float16 with a Cast each, which onnxruntime folds when it loads: half the bytes, float32
-speed. They were rounded in torch before (``served.prepare_for_export``), so that nothing is lost here.
+speed. They were rounded in torch before (``folding.prepare_for_export``), so that nothing is lost here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from model import image
-from training.graphs.served import FILM, HALVED_FROM, MARGIN, PROBABILITY, ServedNetwork
+from training.datasets.inputs import Inputs
+from training.graphs.folding import HALVED_FROM
+from training.graphs.served import MARGIN, PROBABILITY, ServedNetwork, feed
 from training.statistics.metrics import Floats
 
 Answers: TypeAlias = NDArray[np.float32]
@@ -32,18 +33,19 @@ _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
 def export_graph(served: ServedNetwork, *, size: int, opset: int) -> onnx.ModelProto:
-    """Return the network as an ONNX graph in float32 with a free batch dimension and all of its outputs.
+    """Return the network as an ONNX graph in float32 with all of its outputs; its inputs share a free batch dimension.
 
     Stack traces, which the exporter writes into every node, are removed: they quote this machine's paths.
     """
-    example = torch.zeros((2, 1, size, size), dtype=torch.uint8)
+    films = torch.export.Dim("n", min=1)
+    examples = (torch.zeros((2, 1, size, size), dtype=torch.uint8), torch.zeros((2, 2)))[: len(served.input_names)]
     with quiet():
         program = torch.onnx.export(
             served,
-            (example,),
-            input_names=[FILM],
+            examples,
+            input_names=list(served.input_names),
             output_names=list(served.output_names),
-            dynamic_shapes={"film": {0: torch.export.Dim("n", min=1)}},
+            dynamic_shapes={name: {0: films} for name in served.input_names},
             opset_version=opset,
             dynamo=True,
             external_data=False,
@@ -71,26 +73,26 @@ def pack_graph(proto: onnx.ModelProto, *, half_precision_weights: bool) -> bytes
     return bytes(packed.SerializeToString())
 
 
-def score_graph(graph: bytes, batches: Iterable[image.Tensor], *, threads: int) -> Floats:
-    """Return the probabilities ``(n,)`` that onnxruntime on the CPU gives for batches ``(b, 1, s, s)`` uint8."""
+def score_graph(graph: bytes, batches: Iterable[Inputs], *, threads: int) -> Floats:
+    """Return the probabilities ``(n,)`` that onnxruntime on the CPU gives."""
     answers = graph_outputs(graph, batches, threads=threads, names=(PROBABILITY,))
     return answers[PROBABILITY].astype(np.float64)
 
 
-def graph_outputs(
-    graph: bytes, batches: Iterable[image.Tensor], *, threads: int, names: Sequence[str]
-) -> dict[str, Answers]:
-    """Return what onnxruntime on the CPU answers for batches ``(b, 1, s, s)`` uint8, over all films, by output name.
+def graph_outputs(graph: bytes, batches: Iterable[Inputs], *, threads: int, names: Sequence[str]) -> dict[str, Answers]:
+    """Return what onnxruntime on the CPU answers, over all films, by output name.
 
     ``names`` that the graph does not have are left out. The margin, which is inside of every graph but no output of
-    one that ships, can be asked for like the others.
+    one that ships, can be asked for like the others. A graph that takes age and sex counts those that nobody gave as
+    unknown.
     """
     if MARGIN in names:
         graph = _with_margin(graph)
     session = open_graph(graph, threads=threads)
     there = {output.name for output in session.get_outputs()}
     asked = [name for name in names if name in there]
-    answers = [session.run(asked, {FILM: films}) for films in batches]
+    taken = {node.name for node in session.get_inputs()}
+    answers = [session.run(asked, feed(inputs, taken)) for inputs in batches]
     return {name: np.concatenate(parts) for name, parts in zip(asked, zip(*answers, strict=True), strict=True)}
 
 

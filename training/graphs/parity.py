@@ -43,7 +43,7 @@ def require_parity(
     for name, expected in network.items():
         if name not in graph:
             raise ParityError(f"the exported graph has no output '{name}'")
-        scale = max(1.0, float(np.abs(expected).max())) if name in _RELATIVE else 1.0
+        scale = _scale(expected) if name in _RELATIVE else 1.0
         difference = float(np.abs(expected - graph[name]).max()) / scale
         allowed = allowed_difference(name, tolerance)
         if not difference <= allowed:
@@ -54,10 +54,18 @@ def require_parity(
     return differences
 
 
-def completeness(answers: Mapping[str, AnyFloats], base: float) -> float:
-    """Return the largest ``|mean(cam) + base - margin|`` over films; ``answers`` holds ``cam`` and ``margin``."""
+def completeness(answers: Mapping[str, AnyFloats], bases: AnyFloats) -> float:
+    """Return the largest ``|mean(cam) + base - margin|`` over films, relative as the margin's own parity is.
+
+    ``answers`` holds ``cam`` and ``margin``; ``bases`` ``(n,)`` are the margins without any feature of each film.
+    """
     means = answers[CAM].mean(axis=(1, 2), dtype=np.float64)
-    return float(np.abs(means + base - answers[MARGIN]).max())
+    return float(np.abs(means + bases - answers[MARGIN]).max()) / _scale(answers[MARGIN])
+
+
+def _scale(answers: AnyFloats) -> float:
+    # Of margins beyond 1, float32 holds relative digits only.
+    return max(1.0, float(np.abs(answers).max()))
 
 
 def map_correlations(expected: AnyFloats, actual: AnyFloats) -> NDArray[np.float64]:

@@ -8,26 +8,34 @@ embedding stay float32 too, so that the map explains the int8 margin as exactly 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from model.image import Tensor
-from training.graphs.served import FILM
+from training.datasets.inputs import Inputs
+from training.errors import RecipeError
+from training.graphs.served import feed
 
 _CONVOLUTION = "Conv"
-# Not the stem, whose weights are backbone.conv1, and not what the embedding convolves.
-_STAGE_WEIGHTS = "network.backbone.layer"
+# Not what the embedding convolves.
+_BACKBONE = "network.backbone."
 
 
-def quantise(proto: onnx.ModelProto, batches: Iterable[Tensor]) -> onnx.ModelProto:
-    """Return the graph with all convolutions of the residual stages in int8.
+def quantise(proto: onnx.ModelProto, batches: Iterable[Inputs], *, stem: str) -> onnx.ModelProto:
+    """Return the graph with all convolutions of the backbone in int8 but that with the kernel ``stem``.
 
-    Ranges are the smallest and largest activations over ``batches`` ``(b, 1, s, s)`` uint8 of training films.
-    Files are written below the machine's folder for temporary ones and removed again.
+    Ranges are the smallest and largest activations over ``batches`` of training films. Files are written below the
+    machine's folder for temporary ones and removed again.
+
+    Raises
+    ------
+    RecipeError
+        If the backbone has no other convolution.
     """
     with tempfile.TemporaryDirectory(prefix="cxr-int8-") as folder:
         plain, ready, written = (Path(folder) / name for name in ("plain.onnx", "ready.onnx", "int8.onnx"))
@@ -36,7 +44,7 @@ def quantise(proto: onnx.ModelProto, batches: Iterable[Tensor]) -> onnx.ModelPro
         quantize_static(
             ready,
             written,
-            _CalibrationFilms(batches),
+            _CalibrationFilms(batches, {node.name for node in proto.graph.input}),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[_CONVOLUTION],
             per_channel=True,
@@ -45,27 +53,27 @@ def quantise(proto: onnx.ModelProto, batches: Iterable[Tensor]) -> onnx.ModelPro
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=_stages(onnx.load_model(ready)),
+            nodes_to_quantize=_convolutions(onnx.load_model(ready), stem),
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load_model(written)
 
 
-def _stages(proto: onnx.ModelProto) -> list[str]:
+def _convolutions(proto: onnx.ModelProto, stem: str) -> list[str]:
+    kernels = {node.name: node.input[1] for node in proto.graph.node if node.op_type == _CONVOLUTION}
     names = [
-        node.name
-        for node in proto.graph.node
-        if node.op_type == _CONVOLUTION and node.input[1].startswith(_STAGE_WEIGHTS)
+        name for name, kernel in kernels.items() if kernel.startswith(_BACKBONE) and kernel != f"{_BACKBONE}{stem}"
     ]
-    # Given no names, onnxruntime quantises everything.
-    assert names, "no convolution of the residual stages in this graph"
+    # Given no names, onnxruntime would quantise everything.
+    if not names:
+        raise RecipeError("export.variants asks for int8, but the network has no convolution above its first")
     return names
 
 
 class _CalibrationFilms(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    def __init__(self, batches: Iterable[Tensor]) -> None:
-        self._batches = iter(batches)
+    def __init__(self, batches: Iterable[Inputs], names: Collection[str]) -> None:
+        self._batches, self._names = iter(batches), names
 
-    def get_next(self) -> dict[str, Tensor] | None:
-        films = next(self._batches, None)
-        return None if films is None else {FILM: films}
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        inputs = next(self._batches, None)
+        return None if inputs is None else feed(inputs, self._names)

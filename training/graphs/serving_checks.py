@@ -14,8 +14,8 @@ from model.bundle import Bundle, read_bundle
 from model.decision import Score
 from model.errors import BundleError
 from model.gate import EmbeddingGate
-from model.image import Tensor
 from model.runtime import Provider, Scorer
+from training.datasets.inputs import Inputs
 from training.errors import PublishRefused
 from training.graphs.export_facts import Variant
 from training.statistics.metrics import Floats
@@ -31,10 +31,10 @@ _BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenDown:
-    """Films of one part ``(n, 1, s, s)`` uint8 and what the run wrote of them, in the same order."""
+    """Inputs of films of one part and what the run wrote of them, in the same order."""
 
     part: str
-    tensors: Tensor
+    inputs: Inputs
     films: ScoredFilms
 
     def expected(self, variant: Variant, labels: tuple[str, ...]) -> Floats:
@@ -57,14 +57,19 @@ def require_served(
     except BundleError as error:
         raise PublishRefused(f"serving: the bundle cannot be served: {error}") from error
     for written in (test, calibrate):
-        scores = _scores(scorer, written.tensors)
+        scores = _scores(scorer, written.inputs)
         _require_equal(scores, written, variant, bundle.manifest.labels, tolerance)
     _require_open_gate(bundle, scores)
 
 
-def _scores(scorer: Scorer, tensors: Tensor) -> list[Score]:
-    blocks = (tensors[start : start + _BATCH] for start in range(0, len(tensors), _BATCH))
-    return [score for block in blocks for score in scorer.score(block)]
+def _scores(scorer: Scorer, inputs: Inputs) -> list[Score]:
+    blocks = [slice(start, start + _BATCH) for start in range(0, len(inputs), _BATCH)]
+    age_sex = inputs.age_sex
+    return [
+        score
+        for block in blocks
+        for score in scorer.score(inputs.films[block], None if age_sex is None else age_sex[block])
+    ]
 
 
 def _require_equal(

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from model.image import Tensor
-from training.datasets.films import tensor_batches
+from model.demographics import AgeSex
+from training.datasets.inputs import Inputs, age_sex_of, input_batches
+from training.datasets.labels import Table
+from training.graphs.explanation import explanation_base, explanation_bases
 from training.graphs.export_facts import QuantisedFacts, ReferenceFacts, Variant, Variants
 from training.graphs.graph import Answers, graph_outputs, open_graph, score_graph
 from training.graphs.parity import COMPLETENESS_TOLERANCE, completeness, map_correlations, require_parity
-from training.graphs.served import CAM, FILM, MARGIN, PROBABILITY, ServedNetwork, answer_network, explanation_base
+from training.graphs.served import CAM, MARGIN, PROBABILITY, ServedNetwork, answer_network, feed
+from training.networks.network import TriageNetwork
 from training.recipe import ExportRecipe
 from training.statistics.metrics import Floats, Labels, auc
 
@@ -27,18 +30,26 @@ _TIMED_RUNS = 15
 class Evidence:
     """What variants are judged by: calibrate films, the first ``checked`` of them in detail.
 
-    ``rows`` of the tensor cache at ``path`` are the films, ``labels`` ``(n,)`` what they are.
+    ``rows`` of ``table`` and of the tensor cache at ``path`` are the films, ``labels`` ``(n,)`` what they are.
+    ``with_age_sex`` says whether the network asks for more than films.
     """
 
     path: Path
+    table: Table
     rows: Sequence[int]
     labels: Labels
     checked: int
     threads: int
+    with_age_sex: bool = False
 
-    def batches(self, count: int | None = None) -> Iterator[Tensor]:
+    @property
+    def checked_age_sex(self) -> AgeSex:
+        """Age and sex ``(checked, 2)`` of the films checked in detail."""
+        return age_sex_of([self.table[row] for row in self.rows[: self.checked]])
+
+    def batches(self, count: int | None = None) -> Iterator[Inputs]:
         """Yield the first ``count`` films in blocks, all of them by default."""
-        return tensor_batches(self.path, self.rows[:count])
+        return input_batches(self.path, self.table, self.rows[:count], with_age_sex=self.with_age_sex)
 
     def scores(self, graph: bytes) -> Floats:
         """Return the graph's probabilities of all films."""
@@ -60,13 +71,13 @@ def measure_reference(served: ServedNetwork, graph: bytes, evidence: Evidence, *
     network = answer_network(served, evidence.batches(evidence.checked))
     answers = evidence.details(graph, served.output_names)
     differences = require_parity(network, answers, tolerance)
-    base = explanation_base(served.network)
+    bases = explanation_bases(served.network, evidence.checked_age_sex)
     return ReferenceFacts(
         sha256=hashlib.sha256(graph).hexdigest(),
         graph_bytes=len(graph),
         auc_calibrate=auc(evidence.labels, evidence.scores(graph)),
-        explanation_base=base,
-        completeness_max_difference=completeness(answers, base),
+        explanation_base=explanation_base(served.network),
+        completeness_max_difference=completeness(answers, bases),
         completeness_tolerance=COMPLETENESS_TOLERANCE,
         parity=differences,
         parity_max_difference=differences[PROBABILITY],
@@ -76,10 +87,11 @@ def measure_reference(served: ServedNetwork, graph: bytes, evidence: Evidence, *
 
 
 def measure_quantised(
-    graph: bytes, reference: bytes, evidence: Evidence, *, base: float, range_films: int
+    graph: bytes, reference: bytes, evidence: Evidence, *, network: TriageNetwork, range_films: int
 ) -> QuantisedFacts:
-    """Hold the int8 graph against the fp32 one; its head is the same, and so is ``base``."""
+    """Hold the int8 graph against the fp32 one; the head of both is that of ``network``."""
     names = (CAM, MARGIN)
+    bases = explanation_bases(network, evidence.checked_age_sex)
     answers, expected = evidence.details(graph, names), evidence.details(reference, names)
     scores, reference_scores = evidence.scores(graph), evidence.scores(reference)
     before, after = auc(evidence.labels, reference_scores), auc(evidence.labels, scores)
@@ -90,8 +102,8 @@ def measure_quantised(
         sha256=hashlib.sha256(graph).hexdigest(),
         graph_bytes=len(graph),
         auc_calibrate=after,
-        explanation_base=base,
-        completeness_max_difference=completeness(answers, base),
+        explanation_base=explanation_base(network),
+        completeness_max_difference=completeness(answers, bases),
         completeness_tolerance=COMPLETENESS_TOLERANCE,
         auc_loss=None if before is None or after is None else before - after,
         max_difference=float(differences.max()),
@@ -124,7 +136,7 @@ def choose_variant(recipe: ExportRecipe, variants: Variants) -> tuple[Variant, s
     return "int8", f"{measured}; it takes {size:.0%} of the bytes and was {ratio:.1f} times as fast"
 
 
-def _compared_speed(graph: bytes, reference: bytes, film: Tensor) -> tuple[float, float]:
+def _compared_speed(graph: bytes, reference: bytes, film: Inputs) -> tuple[float, float]:
     """Return median milliseconds of one film on one thread, taken in turn so that a busy machine slows both."""
     sessions = [open_graph(content, threads=1) for content in (graph, reference)]
     taken: list[list[float]] = [[], []]
@@ -134,7 +146,8 @@ def _compared_speed(graph: bytes, reference: bytes, film: Tensor) -> tuple[float
     return float(np.median(taken[0])), float(np.median(taken[1]))
 
 
-def _milliseconds(session: ort.InferenceSession, film: Tensor) -> float:
+def _milliseconds(session: ort.InferenceSession, film: Inputs) -> float:
+    fed = feed(film, {node.name for node in session.get_inputs()})
     began = time.perf_counter()
-    session.run([PROBABILITY, CAM], {FILM: film})
+    session.run([PROBABILITY, CAM], fed)
     return 1000 * (time.perf_counter() - began)

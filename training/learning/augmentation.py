@@ -19,10 +19,11 @@ _LARGEST_CORNER = 0.25
 
 
 def augment(films: Tensor, recipe: AugmentationRecipe, generator: torch.Generator) -> Tensor:
-    """Rotate, shift, zoom and re-expose each film by its own random amounts; black out corners; add noise; flip.
+    """Rotate, shift, shear, zoom and re-expose each film by its own random amounts; black out corners; add noise; flip.
 
     ``films`` is ``(n, 1, s, s)`` in 0..255 on the generator's device; the result is float32 of the same shape and
-    range. What moves in from outside is black, like the letterbox. The same generator state gives the same films.
+    range. What moves in from outside is black, like the letterbox, or the film mirrored at its edge where the recipe
+    says so. The same generator state gives the same films.
     """
     draw = _Draw(len(films), generator)
     changed = _moved(films.float(), recipe, draw)
@@ -57,11 +58,23 @@ class _Draw:
 def _moved(films: Tensor, recipe: AugmentationRecipe, draw: _Draw) -> Tensor:
     angle, scale = draw.within(math.radians(recipe.degrees)).flatten(), 1 + draw.within(recipe.zoom).flatten()
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    turned = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
     # affine_grid's coordinates run from -1 to 1, so a shift by a share of the side is twice that share.
     shift_x, shift_y = 2 * draw.within(recipe.shift).flatten(), 2 * draw.within(recipe.shift).flatten()
-    rows = torch.stack([torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)], 1)
+    if recipe.height_shift:
+        shift_y = shift_y + 2 * draw.within(recipe.height_shift).flatten()
+    if recipe.shear:
+        turned = turned @ _sheared(draw.within(math.radians(recipe.shear)).flatten())
+    rows = torch.cat([turned, torch.stack([shift_x, shift_y], 1)[:, :, None]], dim=2)
     grid = affine_grid(rows, list(films.shape), align_corners=False)
-    return grid_sample(films, grid, padding_mode="zeros", align_corners=False)
+    padding = "reflection" if recipe.fill == "reflect" else "zeros"
+    return grid_sample(films, grid, padding_mode=padding, align_corners=False)
+
+
+def _sheared(angle: Tensor) -> Tensor:
+    """Return matrices ``(n, 2, 2)`` on (x, y) that shear films up and down, as ``shear_range`` of Keras does."""
+    nothing, whole = torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([torch.stack([torch.cos(angle), nothing], 1), torch.stack([-torch.sin(angle), whole], 1)], dim=1)
 
 
 def _exposed(films: Tensor, recipe: AugmentationRecipe, draw: _Draw) -> Tensor:

@@ -10,18 +10,20 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from training.checkpoint import Checkpoints
-from training.errors import TrainingDiverged
-from training.learning.network import enter_training
+from training.errors import RecipeError, TrainingDiverged
+from training.learning.monitoring import chooses, gain, require_numbers
 from training.learning.optimiser import MovingAverage, build_optimiser, build_schedule
 from training.learning.randomness import Draw, mixed_seed
-from training.learning.task import Epoch, Task
+from training.learning.task import Epoch, Judgement, Task
+from training.networks.freezing import enter_training
 from training.ranks import Ranks
 from training.recipe import FitRecipe
 
@@ -56,15 +58,23 @@ class Surroundings:
 
 @dataclass
 class _Position:
-    """How far a fit is: batches done of epoch ``epoch``, and what they summed up to."""
+    """How far a fit is: batches done of epoch ``epoch``, what they summed up to, and the last one's rate.
+
+    ``best`` is the most that any epoch gained, ``stale`` the epochs since.
+    """
 
     epoch: int = 1
     batch: int = 0
     loss: float = 0.0
+    right: float = 0.0
     films: int = 0
     seconds: float = 0.0
+    learning_rate: float = math.nan
     best: float = -math.inf
     stale: int = 0
+
+    def next_epoch(self) -> _Position:
+        return _Position(epoch=self.epoch + 1, best=self.best, stale=self.stale)
 
 
 def fit(
@@ -78,7 +88,9 @@ def fit(
     Raises
     ------
     TrainingDiverged
-        If the loss or the AUC on the select part is no number.
+        If the loss, or loss or AUC on the select part, is no number.
+    RecipeError
+        If what the recipe watches is not defined on the select part.
     """
     return _Fit(network, recipe, task, around, network if forward is None else forward).run()
 
@@ -117,68 +129,89 @@ class _Fit:
     def _run_epoch(self) -> None:
         at, began = self._position, time.monotonic()
         before = at.seconds
-        total = torch.tensor([at.loss, float(at.films)], dtype=torch.float64, device=self._device)
+        sums = torch.tensor([at.loss, at.right, float(at.films)], dtype=torch.float64, device=self._device)
         enter_training(self._network)
         for inputs, targets in self._task.batches(at.epoch, at.batch):
             torch.manual_seed(mixed_seed(Draw.DROPOUT, self._around.seed, at.epoch, at.batch, self._around.ranks.rank))
-            loss = self._learn(inputs, targets)
-            total += torch.stack([loss.double() * len(inputs), torch.full_like(loss, len(inputs)).double()])
+            sums += self._learn(inputs, targets)
             at.batch += 1
-            self._around.passed(len(inputs) * self._around.ranks.size)
+            self._around.passed(len(inputs[0]) * self._around.ranks.size)
             if time.monotonic() - self._last_written > self._around.seconds_within:
-                at.loss, at.films = float(total[0]), int(total[1])
+                at.loss, at.right, at.films = float(sums[0]), float(sums[1]), int(sums[2])
                 at.seconds = before + time.monotonic() - began
                 self._write()
-        loss_sum, films = self._around.ranks.total(total).tolist()
-        learning_seconds = before + time.monotonic() - began
-        self._close_epoch(loss_sum / films, films / learning_seconds, began - before)
+        loss, right, films = self._around.ranks.total(sums).tolist()
+        rate = films / (before + time.monotonic() - began)
+        accuracy = None if math.isnan(right) else right / films
+        self._close_epoch(loss / films, accuracy, films_per_second=rate, began=began - before)
 
-    def _close_epoch(self, loss: float, films_per_second: float, began: float) -> None:
+    def _close_epoch(self, loss: float, accuracy: float | None, *, films_per_second: float, began: float) -> None:
         at, around = self._position, self._around
         if not math.isfinite(loss):
             raise TrainingDiverged(f"{around.name}: the loss of epoch {at.epoch} is {loss}; lower the learning rate")
         judgement = around.ranks.share(self._task.judge(self._average.network.eval()) if around.ranks.leads else None)
-        if judgement is not None:
-            self._weigh(judgement.auc)
+        self._weigh(judgement)
         epoch = Epoch(
             number=at.epoch,
             loss=loss,
+            accuracy=accuracy,
             select_auc=None if judgement is None else judgement.auc,
             findings_auc=None if judgement is None else judgement.findings_auc,
+            select_loss=None if judgement is None else judgement.loss,
+            select_accuracy=None if judgement is None else judgement.accuracy,
+            select_recall=None if judgement is None else judgement.recall,
+            learning_rate=at.learning_rate,
             films_per_second=round(films_per_second, 2),
             seconds=round(time.monotonic() - began, 3),
         )
         self._epochs.append(epoch)
-        self._position = replace(at, epoch=at.epoch + 1, batch=0, loss=0.0, films=0, seconds=0.0)
+        self._position = at.next_epoch()
         # The last epoch's end is the caller's to keep: killed in between, that one epoch is repeated.
         if self._goes_on() and time.monotonic() - self._last_written >= around.seconds_between:
             self._write()
         around.finished(epoch)
 
-    def _weigh(self, auc: float) -> None:
-        at = self._position
-        if not math.isfinite(auc):
-            raise TrainingDiverged(
-                f"{self._around.name}: the AUC of epoch {at.epoch} on select films is {auc}; lower the learning rate"
-            )
-        at.stale = 0 if auc > at.best else at.stale + 1
+    def _weigh(self, judgement: Judgement | None) -> None:
+        """Move on from an epoch: keep it or not, count the patience, lower the rates."""
+        at, recipe, name = self._position, self._recipe, self._around.name
+        if judgement is None:
+            if isinstance(self._schedule, ReduceLROnPlateau):
+                raise RecipeError(f'{name}: schedule = "plateau" watches the loss on select films, and there are none')
+            return
+        require_numbers(judgement, name=name, epoch=at.epoch)
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            self._schedule.step(judgement.loss)
+        if not chooses(recipe):
+            return
+        gained = gain(judgement, recipe, name=name)
+        at.stale = 0 if gained > at.best else at.stale + 1
         # Of two equal epochs the later one is kept: it has learnt longer.
-        if auc >= at.best and self._recipe.keep == "best":
+        if gained >= at.best and recipe.keep == "best":
             self._kept = copy.deepcopy(self._average.network.state_dict())
-        at.best = max(at.best, auc)
+        at.best = max(at.best, gained)
 
-    def _learn(self, inputs: Tensor, targets: Any) -> Tensor:
+    def _learn(self, inputs: tuple[Tensor, ...], targets: Any) -> Tensor:
+        """Take one step; return loss and right answers, both times films, and films, ``(3,)`` float64."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._recipe.bf16):
-            outputs = self._forward(inputs)
+            outputs = self._forward(*inputs)
         loss = self._task.loss(outputs, targets)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships this method without annotations
         if self._recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._learning, self._recipe.clip_norm)
         self._optimiser.step()
-        self._schedule.step()
+        # The last group is the head's.
+        self._position.learning_rate = self._optimiser.param_groups[-1]["lr"]
+        if not isinstance(self._schedule, ReduceLROnPlateau):
+            self._schedule.step()
         self._average.follow(self._network)
-        return loss.detach()
+        with torch.no_grad():
+            right = self._task.accuracy(outputs, targets)
+        films = len(inputs[0])
+        share = torch.full_like(loss, math.nan) if right is None else right
+        return torch.stack(
+            [loss.detach().double() * films, share.double() * films, torch.full_like(loss, films).double()]
+        )
 
     def _write(self) -> None:
         if self._around.ranks.leads:

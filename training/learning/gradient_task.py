@@ -20,8 +20,8 @@ from training.learning.gradient_targets import (
     patch_gradients,
 )
 from training.learning.loading import read_ahead
-from training.learning.network import TriageNetwork
 from training.learning.randomness import Draw, mixed_seed, shuffled_batches
+from training.networks.network import TriageNetwork
 from training.ranks import Ranks
 from training.recipe import PretrainRecipe
 
@@ -44,8 +44,8 @@ class GradientPredictor(nn.Module):
     def __init__(self, network: TriageNetwork) -> None:
         super().__init__()
         self.network = network
-        self.whole = nn.Linear(network.width, BLOCK_DIMENSIONS)
-        self.local = nn.Conv2d(network.width, PATCH_DIMENSIONS, 1)
+        self.whole = nn.Linear(network.backbone.channels, BLOCK_DIMENSIONS)
+        self.local = nn.Conv2d(network.backbone.channels, PATCH_DIMENSIONS, 1)
         # The pretraining has no use for the head; a parameter without gradient would stop distributed training.
         for parameter in network.head.parameters():
             parameter.requires_grad_(False)
@@ -70,7 +70,7 @@ class MaskedGradients:
         device: torch.device,
     ) -> None:
         self._films, self._recipe, self._seed, self._ranks, self._device = films, recipe, seed, ranks, device
-        # What is hidden looks like nothing to the network, whose normalisation makes 0 of it.
+        # What is hidden looks like nothing to the network: normalisation `gray` makes 0 of it, the others about 0.
         self._gray = gray_mean * _WHITE
         self._scales = self._measured_scales()
 
@@ -84,7 +84,7 @@ class MaskedGradients:
         """Batches of one epoch."""
         return len(self._shuffled(0))
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Targets]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[tuple[Tensor], Targets]]:
         """Yield masked films ``(b, 1, s, s)`` float32 and the standardised gradients of the whole films."""
         ranks = self._ranks
         mine = [batch[ranks.rank :: ranks.size] for batch in self._shuffled(epoch)[first:]]
@@ -93,11 +93,15 @@ class MaskedGradients:
             generator.manual_seed(mixed_seed(Draw.AUGMENTATION, self._seed, epoch, number, ranks.rank))
             augmented = augment(films, self._recipe.augmentation, generator)
             targets = self._targets(augmented)
-            yield self._masked(augmented, generator).contiguous(memory_format=torch.channels_last), targets
+            masked = self._masked(augmented, generator).contiguous(memory_format=torch.channels_last)
+            yield (masked,), targets
 
     def loss(self, outputs: Targets, targets: Targets) -> Tensor:
         """Return the sum of both mean squared errors."""
         return mse_loss(outputs[0].float(), targets[0]) + mse_loss(outputs[1].float(), targets[1])
+
+    def accuracy(self, outputs: Targets, targets: Targets) -> None:
+        """No answer is right or wrong."""
 
     def judge(self, network: nn.Module) -> None:
         """No labels, no judgement: the last epoch is kept."""
@@ -127,8 +131,14 @@ class MaskedGradients:
         return torch.from_numpy(np.ascontiguousarray(self._films[rows.numpy()]))
 
     def _shuffled(self, epoch: int) -> list[Tensor]:
-        size, ranks = self._recipe.batch_size, self._ranks.size
-        return shuffled_batches(len(self._films), size, seed=self._seed, epoch=epoch, ranks=ranks)
+        return shuffled_batches(
+            len(self._films),
+            self._recipe.batch_size,
+            seed=self._seed,
+            epoch=epoch,
+            ranks=self._ranks.size,
+            at_most=self._recipe.batches_per_epoch,
+        )
 
 
 def _scale(values: Tensor) -> Targets:

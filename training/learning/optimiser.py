@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from training.learning.network import TriageNetwork
+from training.networks.network import TriageNetwork
 from training.recipe import FitRecipe, StageRecipe
-
-# Stem first: with decay d the last stage learns at the backbone's rate r, the stem at r times d to the fourth.
-_DEPTHS = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
 
 
 def build_optimiser(network: nn.Module, recipe: FitRecipe) -> torch.optim.Optimizer:
@@ -24,14 +22,18 @@ def build_optimiser(network: nn.Module, recipe: FitRecipe) -> torch.optim.Optimi
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, lr=recipe.learning_rate, fused=True)
+    return kind(groups, lr=recipe.learning_rate, eps=recipe.epsilon, fused=True)
 
 
-def build_schedule(
-    optimiser: torch.optim.Optimizer, recipe: FitRecipe, steps: int
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return warm-up over the recipe's share of ``steps``, then its schedule down to the last of them."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, _factor(recipe, steps))
+def build_schedule(optimiser: torch.optim.Optimizer, recipe: FitRecipe, steps: int) -> LambdaLR | ReduceLROnPlateau:
+    """Return what moves the rates: stepped after every batch, but a ``ReduceLROnPlateau`` after every epoch.
+
+    The first is warm-up over the recipe's share of ``steps``, then its schedule down to the last of them. The second,
+    for ``plateau``, is stepped with the loss on select films and knows no warm-up.
+    """
+    if recipe.schedule == "plateau":
+        return ReduceLROnPlateau(optimiser, factor=recipe.plateau_factor, patience=recipe.plateau_patience)
+    return LambdaLR(optimiser, _factor(recipe, steps))
 
 
 class MovingAverage:
@@ -92,8 +94,8 @@ def _rates(network: nn.Module, recipe: FitRecipe) -> Iterable[tuple[list[nn.Para
         yield list(network.parameters()), recipe.learning_rate
         return
     top = recipe.backbone_learning_rate or recipe.learning_rate
-    for below, names in enumerate(reversed(_DEPTHS)):
-        modules = [network.backbone.get_submodule(name) for name in names]
+    # With decay d the last of five stages learns at the backbone's rate r, the stem at r times d to the fourth.
+    for below, modules in enumerate(reversed(network.stages)):
         yield [parameter for module in modules for parameter in module.parameters()], top * recipe.layer_decay**below
     yield list(network.head.parameters()), recipe.learning_rate
 

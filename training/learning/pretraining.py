@@ -1,4 +1,4 @@
-"""Self-supervised pretraining: films without labels in, a weights file with torchvision's keys and its sidecar out.
+"""Self-supervised pretraining: films without labels in, a weights file of the backbone and its sidecar out.
 
 Its own walk beside the line of steps. What it resumes from after a kill lies in a hidden folder beside the weights.
 """
@@ -29,8 +29,9 @@ from training.datasets.unlabelled import unlabelled_films
 from training.errors import DatasetError, RecipeError, RunError
 from training.learning.fitting import Surroundings, fit
 from training.learning.gradient_task import GradientPredictor, MaskedGradients
-from training.learning.network import TriageNetwork, save_state
 from training.learning.task import Epoch
+from training.networks.network import TriageNetwork
+from training.networks.states import save_state
 from training.progress import progress_bar, track
 from training.provenance import code_commit, library_versions, weights_sha256
 from training.ranks import Ranks, synchronised
@@ -64,7 +65,7 @@ def pretrain(context: PretrainContext) -> None:
     Raises
     ------
     RecipeError
-        If the recipe has no ``pretrain`` section.
+        If the recipe has no ``pretrain`` section, or one with a schedule that nothing here can steer.
     DatasetError
         If the folder holds no films, or one of them cannot be decoded.
     RunError
@@ -75,6 +76,8 @@ def pretrain(context: PretrainContext) -> None:
     recipe = context.recipe.pretrain
     if recipe is None:
         raise RecipeError("the recipe has no [pretrain] section")
+    if recipe.schedule == "plateau":
+        raise RecipeError('pretrain.schedule is "plateau", which watches select films; without labels there are none')
     work = RunDirectory(context.output.with_name(f".{context.output.name}.work"))
     if not context.ranks.leads:
         _fitted(context, recipe, work.root)
@@ -155,7 +158,7 @@ def _fitted(context: PretrainContext, recipe: PretrainRecipe, work: Path) -> tup
 
 def _learnt(context: PretrainContext, recipe: PretrainRecipe, work: Path, key: str) -> tuple[dict[str, Tensor], Epoch]:
     torch.manual_seed(context.recipe.seed)
-    predictor = GradientPredictor(TriageNetwork(context.recipe.network))
+    predictor = GradientPredictor(TriageNetwork(context.recipe.network, size=recipe.size))
     convert_conv2d_weight_memory_format(predictor, torch.channels_last)
     network = synchronised(predictor.to(context.device), context.ranks)
     task = MaskedGradients(

@@ -29,12 +29,14 @@ def mixed_seed(draw: Draw, *places: int) -> int:
     return int(np.random.SeedSequence([draw, len(places), *places]).generate_state(1, np.uint32)[0])
 
 
-def shuffled_batches(count: int, batch_size: int, *, seed: int, epoch: int, ranks: int = 1) -> list[Tensor]:
-    """Return index batches of one epoch; depends on seed and epoch alone.
+def shuffled_batches(
+    count: int, batch_size: int, *, seed: int, epoch: int, ranks: int = 1, at_most: int | None = None
+) -> list[Tensor]:
+    """Return index batches of one epoch, the first ``at_most`` of them; what they hold depends on seed and epoch alone.
 
     A last batch too small to give each of ``ranks`` processes two films is left out: batch normalisation cannot learn
     from a single film.
     """
     generator = torch.Generator().manual_seed(mixed_seed(Draw.ORDER, seed, epoch))
     order = torch.randperm(count, generator=generator)
-    return [batch for batch in torch.split(order, batch_size) if len(batch) >= 2 * ranks]
+    return [batch for batch in torch.split(order, batch_size)[:at_most] if len(batch) >= 2 * ranks]

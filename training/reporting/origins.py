@@ -1,4 +1,4 @@
-"""What may be said of where a network and its films come from, in one voice for page, card and verdicts.
+"""What may be said of where a network, its films and its probability come from, in one voice for all that is read.
 
 Reads a run's provenance, which facts the backbone's own sidecar put there; nobody types what a network was trained on.
 """
@@ -55,6 +55,28 @@ def unseen(provenance: Mapping[str, Any]) -> str:
     if provenance["init_sha256"] is not None:
         return "patients on whose films this run did not train"
     return "patients it never saw"
+
+
+def offset_words(export: Mapping[str, Any]) -> str:
+    """Return what calibration adds to the logit, to follow the temperature; nothing where it adds nothing."""
+    return f", offset {export['calibration_offset']:+.3f}" if export["calibration_offset"] else ""
+
+
+def calibration_remarks(export: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the export remarks on the calibration, as a sentence."""
+    remark = export["calibration_remark"]
+    return () if remark is None else (f"{remark[:1].upper()}{remark[1:].removesuffix('.')}.",)
+
+
+def left_out_sentences(left_out: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which films the run left out, and why; nothing where it left out none."""
+    unreadable, too_old, sentences = left_out["unreadable"], left_out["too_old"], []
+    if unreadable["films"]:
+        parts = ", ".join(f"{part} {count:,}" for part, count in unreadable["parts"].items())
+        sentences.append(f"Films that do not decode and were left out: {unreadable['films']:,} ({parts}).")
+    if too_old:
+        sentences.append(f"Rows of patients older than `data.oldest_years` that were left out: {too_old:,}.")
+    return tuple(sentences)
 
 
 def _twins(left_out: int | None) -> str:

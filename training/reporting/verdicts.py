@@ -48,6 +48,7 @@ def statements(report: Mapping[str, Any]) -> tuple[Statement, ...]:
         _sorts(report["test"], unseen(report["provenance"])),
         _sees_more_than_the_view(report),
         *(_is_ahead(name, rival) for name, rival in report["baselines"].items()),
+        *_sorts_within_findings(report),
         _has_skill(report["test"]),
         _has_skill_elsewhere(report["prevalences"]),
         _keeps_its_certificate(report),
@@ -95,6 +96,25 @@ def _is_ahead(name: str, rival: Mapping[str, Any]) -> Statement:
         verdict=against(rival["network_ahead_by"], 0.0),
         evidence=f"the baseline's AUC is {show(rival['auc'])}; ahead by {show(rival['network_ahead_by'])} on the same "
         "films",
+    )
+
+
+def _sorts_within_findings(report: Mapping[str, Any]) -> tuple[Statement, ...]:
+    """Return whether findings are recognised, which a high AUC over all of them together does not show."""
+    section = report["multilabel"]
+    if section is None:
+        return ()
+    ours, known = (
+        "undefined" if one["flattened_auc"] is None else f"{one['flattened_auc']:.3f}"
+        for one in (section, section["prevalence_only"])
+    )
+    return (
+        Statement(
+            claim="It ranks films with a finding above films without, not only common findings above rare ones",
+            verdict=against(report["findings_mean_auc"], _CHANCE),
+            evidence=f"mean AUC of single findings {show(report['findings_mean_auc'])}; over all together {ours}, "
+            f"where knowing only each finding's share of train films gets {known}",
+        ),
     )
 
 

@@ -7,6 +7,7 @@ the official patient-wise list.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 NOTE = (
     "Networks trained on all of ChestX-ray14, some 100,000 films: CheXNet (Rajpurkar et al. 2017) and its reproduction "
@@ -41,6 +42,35 @@ _WANG = {
     "Pneumonia": 0.633,
     "Pneumothorax": 0.806,
 }
+# From memory first ([M] in ML.md §A3); since read in a secondary source, the table of github.com/arnoweng/CheXNet
+# (README at 3d45ee7, 2026-11-21), but not in the paper itself.
+_WANG_SECOND_HAND = {
+    "Consolidation": 0.708,
+    "Edema": 0.835,
+    "Emphysema": 0.815,
+    "Fibrosis": 0.769,
+    "Pleural_Thickening": 0.708,
+    "Hernia": 0.767,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published AUC; one that ``is_confirmed`` stands among the ``anchors`` too."""
+
+    auc: float
+    is_confirmed: bool
+
+
+def wang_2017(finding: str) -> Published | None:
+    """Return the AUC of Wang et al., CVPR 2017, for a finding in NIH's spelling, confirmed or not; ``None`` of others.
+
+    Report 004 counts the findings in which it is above all 14 of them.
+    """
+    for published, is_confirmed in ((_WANG, True), (_WANG_SECOND_HAND, False)):
+        if finding in published:
+            return Published(auc=published[finding], is_confirmed=is_confirmed)
+    return None
 
 
 def anchors(finding: str) -> list[dict[str, str | float]]:

@@ -21,6 +21,8 @@ _POINTS = 200
 _BETAS = (0.5, 1.0, 2.0, 3.0, 5.0)
 _RATIOS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100)
 _HISTOGRAM_BINS = 20
+# Fourteen curves lie in one picture: finer ones could not be told apart, and would double the report.
+_FINDING_POINTS = 60
 
 
 def curves(test: ScoredFilms, calibrate: ScoredFilms, bootstrap: Bootstrap, *, shift: float) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def curves(test: ScoredFilms, calibrate: ScoredFilms, bootstrap: Bootstrap, *, s
     return {
         "roc": {**roc_points(test.labels, test.scores), **_roc_band(test, bands)},
         "baselines": {name: roc_points(test.labels, scores) for name, scores in test.rivals.items()},
+        "findings": _finding_curves(test),
         "precision_recall": _precision_recall(test.labels, test.scores),
         "f3": _f3_curve(test, thresholds, bands["f3"]),
         "f_beta": [_best_f_beta(test, calibrate, beta_weight) for beta_weight in _BETAS],
@@ -42,15 +45,25 @@ def curves(test: ScoredFilms, calibrate: ScoredFilms, bootstrap: Bootstrap, *, s
     }
 
 
-def roc_points(labels: Labels, scores: Floats) -> dict[str, list[float | None]]:
-    """Return at most 200 points of the ROC curve, (0, 0) first and (1, 1) last; no threshold flags nothing."""
+def roc_points(labels: Labels, scores: Floats, *, at_most: int = _POINTS) -> dict[str, list[float | None]]:
+    """Return ``at_most`` points of the ROC curve, (0, 0) first and (1, 1) last; no threshold flags nothing."""
     false_positive_rate, sensitivity, threshold = roc_curve(labels, scores, drop_intermediate=True)
-    chosen = _thin(len(threshold))
+    chosen = _thin(len(threshold), at_most)
     return {
         "threshold": [float(value) if np.isfinite(value) else None for value in threshold[chosen]],
         "false_positive_rate": false_positive_rate[chosen].tolist(),
         "sensitivity": sensitivity[chosen].tolist(),
     }
+
+
+def _finding_curves(test: ScoredFilms) -> dict[str, dict[str, list[float | None]]]:
+    """Return the ROC points of each finding that some but not all films carry; the others have no curve."""
+    found = {}
+    for name, truth in test.truths.items():
+        if 0 < truth.sum() < len(truth):
+            points = roc_points(truth, test.finding_scores[name], at_most=_FINDING_POINTS)
+            found[name] = {axis: points[axis] for axis in ("false_positive_rate", "sensitivity")}
+    return found
 
 
 def _precision_recall(labels: Labels, scores: Floats) -> dict[str, list[float]]:
@@ -174,8 +187,8 @@ def _band(drawn: Floats) -> dict[str, list[float]]:
     return {"low": low.tolist(), "high": high.tolist()}
 
 
-def _thin(count: int) -> NDArray[np.intp]:
-    return np.unique(np.linspace(0, count - 1, min(count, _POINTS)).round().astype(np.intp))
+def _thin(count: int, at_most: int = _POINTS) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(np.intp))
 
 
 def _thinned(values: Floats) -> Floats:

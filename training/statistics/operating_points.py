@@ -26,6 +26,7 @@ from training.statistics.thresholds import (
     f_beta_threshold,
     one_film_per_patient,
 )
+from training.statistics.tolerances import HIGHEST_THRESHOLD
 
 _IN_VAIN = "so it flags everything"
 _AT_PREVALENCE = "at their share of unhealthy films"
@@ -120,9 +121,12 @@ def _certified_point(singles: Floats, sensitivity: float, confidence: float, gro
         certified_on=grounds.today,
     )
     counted = "patients, one unhealthy film each" if grounds.patients_known else "unhealthy films"
+    # Films that share the threshold's probability are flagged: fewer then lie below than the bound allows for.
+    is_shared = int(np.sum(singles < found.threshold)) < found.misses
     evidence = (
-        f"certified on {found.positives} calibrate {counted}, as scored by onnxruntime on the CPU, {found.misses} "
-        f"below the threshold: sensitivity at least {1 - found.miss_bound:.4f} with confidence {confidence:g}"
+        f"certified on {found.positives} calibrate {counted}, as scored by onnxruntime on the CPU, "
+        f"{'fewer than ' if is_shared else ''}{found.misses} below the threshold: sensitivity at least "
+        f"{1 - found.miss_bound:.4f} with confidence {confidence:g}"
     )
     if grounds.margin:
         evidence += f"; then lowered by {grounds.margin:g}, which processors may differ by"
@@ -174,6 +178,9 @@ def _point(
 ) -> dict[str, Any]:
     if alarm is not None:
         evidence += f"; calibrated probabilities would choose {alarm['bayes_threshold']:.4f}, {alarm['gap']:.4f} away"
+    if threshold > HIGHEST_THRESHOLD:
+        threshold = HIGHEST_THRESHOLD
+        evidence += f"; lowered to {HIGHEST_THRESHOLD:g}, because processors differ where probabilities saturate"
     return {
         "name": name,
         "threshold": threshold,

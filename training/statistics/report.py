@@ -27,10 +27,12 @@ from training.statistics.groups import describe, subgroups
 from training.statistics.intervals import Bootstrap, exact_interval
 from training.statistics.metrics import (
     average_precision,
+    confusion,
     stratified_auc,
     weighted_average_precision,
     weighted_stratified_auc,
 )
+from training.statistics.multilabel import FindingsJudgement, multilabel_figures
 from training.statistics.reweighting import prevalence_tables
 from training.statistics.rivals import certificate_checks, compare, compare_variants, finding_figures
 from training.statistics.scored_films import ScoredFilms
@@ -39,6 +41,7 @@ SCHEMA_VERSION = 2
 REFERENCE = "fp32"
 # Report 002's own operating point: the larger of the two softmax outputs.
 HALF = "half"
+_HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +74,20 @@ class Judgement:
     @property
     def served(self) -> Mapping[str, float]:
         """Thresholds of the variant that ships, and ``half``."""
-        return {**self.thresholds[self.ships], HALF: 0.5}
+        return {**self.thresholds[self.ships], HALF: _HALF}
 
 
 def measure(
-    everything: ScoredFilms, calibrate: ScoredFilms, judgement: Judgement, bootstrap: Bootstrap
+    everything: ScoredFilms,
+    calibrate: ScoredFilms,
+    judgement: Judgement,
+    findings: FindingsJudgement,
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
     """Return every section of the report that is computed from films.
 
     ``everything`` are the test films, disputed ones included; ``calibrate`` choose thresholds for a prevalence, a beta
-    or a cost. Both hold undisputed films of both classes.
+    or a cost. Both hold undisputed films of both classes. ``findings`` says when a single finding counts as called.
     """
     test = everything.where(~everything.facts.is_disputed) if judgement.leave_out_disputed else everything
     points = judgement.served
@@ -92,10 +99,12 @@ def measure(
         },
         "test_with_disputed_films": describe(everything, points, bootstrap, confidence=judgement.confidence),
         "disputed": _disputed(everything.where(everything.facts.is_disputed), points),
+        "normal_as_positive": _normal_as_positive(test),
         "curves": curves(test, calibrate, bootstrap, shift=judgement.shift),
         "calibration": _calibration(test, judgement, bootstrap),
         "prevalences": prevalence_tables(test, calibrate, points, judgement.prevalences, bootstrap),
         **_findings(test, bootstrap),
+        "multilabel": multilabel_figures(test, findings),
         "subgroups": _subgroups(test, points, judgement, bootstrap),
         "baselines": {name: compare(test, scores, bootstrap) for name, scores in test.rivals.items()},
         "variants": compare_variants(test, judgement.thresholds, bootstrap, reference=REFERENCE),
@@ -160,6 +169,18 @@ def _ranking(films: ScoredFilms, bootstrap: Bootstrap) -> dict[str, Any]:
     }
     note = too_few(films.patients, {"unhealthy": labels == 1, "healthy": labels == 0})
     return found if note is None else dict.fromkeys(found, missing(note))
+
+
+def _normal_as_positive(films: ScoredFilms) -> dict[str, Any]:
+    """Return the figures at half as report 003's table counts them: a normal film that is called normal is the hit."""
+    counted = confusion(films.labels, films.scores, _HALF)
+    return {
+        "operating_point": HALF,
+        "positive_class": "normal",
+        "sensitivity": counted.specificity,
+        "specificity": counted.sensitivity,
+        "accuracy": counted.accuracy,
+    }
 
 
 def _disputed(films: ScoredFilms, points: Mapping[str, float]) -> dict[str, Any]:

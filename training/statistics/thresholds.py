@@ -22,7 +22,8 @@ FLAG_EVERYTHING = 0.0
 class CertifiedThreshold:
     """A threshold whose true sensitivity is at least ``1 - miss_bound`` with the confidence that was asked for.
 
-    ``positives`` patients were looked at; ``misses`` of them lie below the threshold.
+    ``positives`` patients were looked at; ``misses`` of them lie below the threshold, or fewer where several share
+    its score; the bound then holds with something to spare.
     """
 
     threshold: float

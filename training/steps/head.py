@@ -1,7 +1,8 @@
-"""Fourth step: the tanh head learns on frozen features, before any convolution is touched."""
+"""Fourth step: the head learns on frozen features, before any convolution is touched."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,16 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.datasets.labels import area_under_curve, findings_of, labels_of, mean_findings_auc, rows_of
-from training.datasets.sample import Part, read_samples
 from training.errors import RunError
 from training.learning.fitting import Surroundings, fit
-from training.learning.loss import Labels, triage_loss
-from training.learning.network import TriageNetwork, save_state
+from training.learning.labelled_films import LabelledFilms
+from training.learning.loss import Labels
 from training.learning.randomness import Draw, mixed_seed, shuffled_batches
-from training.learning.task import Judgement
+from training.learning.task import Epoch, Judgement
+from training.networks.network import TriageNetwork
+from training.networks.states import save_state
 from training.progress import progress_bar
 from training.ranks import ALONE
+from training.recipe import FitRecipe
 from training.step import StepContext
 
 # An epoch on features takes milliseconds; keeping each of hundreds would cost more than the head.
@@ -26,47 +28,64 @@ _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
 def run(context: StepContext, output: Path) -> None:
-    """Write ``head.pt``; nothing where the run has no frozen features.
+    """Write ``head.pt`` and ``history.jsonl``, one line an epoch; nothing without frozen features or a head to train.
+
+    ``head.pt`` holds the head's layers and, where the network takes age and sex, ``neutral``.
 
     Raises
     ------
+    RecipeError
+        If class weights or what the recipe watches are not defined on these films.
     TrainingDiverged
         If loss or AUC are no numbers.
     """
-    if not context.run.features.exists():
-        return
     recipe = context.order.recipe
+    if recipe.head is None or not context.run.features.exists():
+        return
     torch.manual_seed(recipe.seed)
-    head = TriageNetwork(recipe.network).head.to(context.device)
+    network = TriageNetwork(recipe.network, size=recipe.preprocessing.size)
+    features = _Features(context, recipe.head, network)
     checkpoints = context.checkpoints("head")
-    with progress_bar(total=recipe.head.epochs, label="head", console=context.console) as advance:
+    history = output / context.run.head_history.name
+    with (
+        history.open("w", encoding="utf-8") as lines,
+        progress_bar(total=recipe.head.epochs, label="head", console=context.console) as advance,
+    ):
+
+        def finished(epoch: Epoch) -> None:
+            lines.write(json.dumps(epoch.as_dict()) + "\n")
+            advance(epoch.note())
+
         around = Surroundings(
             name="head",
             seed=recipe.seed,
             ranks=ALONE,
             checkpoints=checkpoints,
-            finished=lambda epoch: advance(epoch.note()),
+            finished=finished,
             seconds_between=_SECONDS_BETWEEN_CHECKPOINTS,
         )
-        state = fit(head, recipe.head, _Features(context), around)
-    save_state(state, output / context.run.head.name)
+        state = fit(network.head.to(context.device), recipe.head, features, around)
+    save_state({**state, **features.kept}, output / context.run.head.name)
     checkpoints.clear()
 
 
 class _Features:
-    """Batches of frozen features of the train part, and the AUC on the select part; all of it fits in memory."""
+    """Batches of frozen features of the train part, joined with age and sex; all of it fits in memory.
 
-    def __init__(self, context: StepContext) -> None:
-        self._recipe = context.order.recipe
-        table = read_samples(context.run.samples)
-        keep_disputed_out = self._recipe.data.leave_out_disputed
-        self._features = torch.from_numpy(np.load(context.run.features, allow_pickle=False)).to(context.device)
-        self._labels = Labels(
-            unhealthy=torch.from_numpy(labels_of(table)),
-            findings=torch.from_numpy(findings_of(table, self._recipe.network.findings)),
-        ).to(context.device)
-        train = rows_of(table, Part.TRAIN, leave_out_disputed=keep_disputed_out)
-        select = rows_of(table, Part.SELECT, leave_out_disputed=keep_disputed_out)
+    ``kept`` is what the head must be used with: ``neutral``, where there is age and sex. ``network`` gets it too.
+    """
+
+    def __init__(self, context: StepContext, recipe: FitRecipe, network: TriageNetwork) -> None:
+        self._recipe, self._seed = recipe, mixed_seed(Draw.LEG, context.order.recipe.seed, 0)
+        self._labelled = LabelledFilms(context)
+        self.kept: dict[str, Tensor] = {}
+        if (neutral := self._labelled.neutral) is not None:
+            network.neutral.copy_(neutral)
+            self.kept = {"neutral": neutral}
+        found = torch.from_numpy(np.load(context.run.features, allow_pickle=False))
+        self._inputs = network.joined(found, self._labelled.age_sex).to(context.device)
+        self._labels = self._labelled.labels.to(context.device)
+        train, select = self._labelled.train, self._labelled.select
         self._train, self._select = (torch.as_tensor(rows, device=context.device) for rows in (train, select))
         if not self.batches_per_epoch:
             raise RunError(f"{len(train)} films in train are too few for a batch")
@@ -75,22 +94,26 @@ class _Features:
     def batches_per_epoch(self) -> int:
         return len(self._shuffled(0))
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Labels]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[tuple[Tensor], Labels]]:
         for picked in self._shuffled(epoch)[first:]:
             rows = self._train[picked.to(self._train.device)]
-            yield self._features[rows], self._labels.rows(rows)
+            yield (self._inputs[rows],), self._labels.rows(rows)
 
     def loss(self, outputs: Tensor, targets: Labels) -> Tensor:
-        return triage_loss(outputs, targets, self._recipe.loss)
+        return self._labelled.loss(outputs, targets)
+
+    def accuracy(self, outputs: Tensor, targets: Labels) -> Tensor:
+        return self._labelled.accuracy(outputs, targets)
 
     def judge(self, network: torch.nn.Module) -> Judgement:
         with torch.inference_mode():
-            logits = network(self._features[self._select])
-        labels = self._labels.rows(self._select)
-        return Judgement(
-            auc=area_under_curve(labels.unhealthy, logits), findings_auc=mean_findings_auc(labels.findings, logits)
-        )
+            return self._labelled.judgement(network(self._inputs[self._select]))
 
     def _shuffled(self, epoch: int) -> list[Tensor]:
-        size, seed = self._recipe.head.batch_size, mixed_seed(Draw.LEG, self._recipe.seed, 0)
-        return shuffled_batches(len(self._train), size, seed=seed, epoch=epoch)
+        return shuffled_batches(
+            len(self._train),
+            self._recipe.batch_size,
+            seed=self._seed,
+            epoch=epoch,
+            at_most=self._recipe.batches_per_epoch,
+        )

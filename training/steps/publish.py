@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from model.bundle import CARD_FILE, MANIFEST_FILE, REPORT_FILE, pack_golden, read_bundle, write_bundle
+from model.demographics import encode_age_sex
 from model.errors import BundleError
-from model.image import GrayImage, Tensor
+from model.image import GrayImage
 from model.manifest import (
     GATE_FILE,
     GOLDEN_FILE,
@@ -27,7 +28,7 @@ from model.manifest import (
 )
 from model.phantom import chest_phantom
 from model.preprocessing import PreprocessingSpec, preprocess
-from training.datasets.films import read_tensors
+from training.datasets.inputs import Inputs, read_inputs
 from training.datasets.labels import rows_of
 from training.datasets.sample import Part, read_samples
 from training.errors import PublishRefused
@@ -42,7 +43,7 @@ from training.graphs.publish_checks import (
     require_small,
     require_unleaked,
 )
-from training.graphs.served import CAM, EMBEDDING, FILM, FINDINGS, PROBABILITY
+from training.graphs.served import AGE_SEX, CAM, EMBEDDING, FILM, FINDINGS, PROBABILITY
 from training.graphs.serving_checks import RESCORED_FILMS, WrittenDown, require_served
 from training.provenance import code_commit
 from training.reporting.card import write_card
@@ -51,7 +52,10 @@ from training.statistics.scored_films import read_scored_films
 from training.statistics.tolerances import GOLDEN_TOLERANCE
 from training.step import StepContext
 
-_GOLDEN_FILMS = 8
+# Of the golden films: known ages and sexes of each kind, and every way not to know them.
+_GOLDEN_PATIENTS: Final = (
+    (None, None), (0, "F"), (24, "M"), (41, "F"), (None, "M"), (63, None), (78, "M"), (101, "F"),
+)  # fmt: skip
 
 
 def run(context: StepContext, output: Path) -> None:
@@ -66,18 +70,18 @@ def run(context: StepContext, output: Path) -> None:
         test or calibrate films otherwise than the run wrote down; or the destination holds anything else than this very
         bundle. The message begins with the name of the check.
     """
-    facts = read_export_facts(context.run.export_facts)
+    recipe, facts = context.order.recipe, read_export_facts(context.run.export_facts)
     points = json.loads(context.run.operating_points.read_text(encoding="utf-8"))
     report = json.loads(context.run.report.read_text(encoding="utf-8"))
     graph = context.run.graph(facts.ships).read_bytes()
-    require_unleaked(report)
-    require_faithful(facts, context.order.recipe)
+    require_unleaked(report, recipe)
+    require_faithful(facts, recipe)
     require_one_graph(graph, facts, points, report)
     require_own_gate(context.run.gate.read_bytes() if context.run.gate.exists() else None, facts)
     _require_certified(context, facts, points["variants"][facts.ships]["points"], report)
-    report["recipe"] = context.order.recipe.model_dump(mode="json")
+    report["recipe"] = recipe.model_dump(mode="json")
     report["commits"] = context.run.commits() | {"publish": code_commit()}
-    golden = golden_tensors(context.order.recipe.preprocessing)
+    golden = golden_inputs(recipe.preprocessing, with_age_sex=recipe.network.age_sex)
     contents = _contents(context, facts, graph, golden, report)
     total = require_small(contents)
     expected = score_graph(graph, [golden], threads=context.threads)
@@ -89,21 +93,24 @@ def run(context: StepContext, output: Path) -> None:
     context.console.print(f"  {context.destination}: {facts.ships}, {total / 1e6:.1f} MB, digest {digest}")
 
 
-def golden_tensors(spec: PreprocessingSpec) -> Tensor:
-    """Return the golden inputs ``(8, 1, s, s)`` uint8: drawings, because no real film may be shipped.
+def golden_inputs(spec: PreprocessingSpec, *, with_age_sex: bool) -> Inputs:
+    """Return the eight golden inputs: drawings of invented patients, because no real film may be shipped.
 
     They are scored again before anything is served and never gated: no gate knows drawings for chests.
     """
-    drawings = [chest_phantom(seed, opacity=seed / _GOLDEN_FILMS) for seed in range(_GOLDEN_FILMS)]
-    return np.stack([preprocess(GrayImage(pixels=drawing, black=0.0, white=1.0), spec) for drawing in drawings])
+    count = len(_GOLDEN_PATIENTS)
+    drawings = [chest_phantom(seed, opacity=seed / count) for seed in range(count)]
+    films = [preprocess(GrayImage(pixels=drawing, black=0.0, white=1.0), spec) for drawing in drawings]
+    age_sex = np.stack([encode_age_sex(age, sex) for age, sex in _GOLDEN_PATIENTS])
+    return Inputs(films=np.stack(films), age_sex=age_sex if with_age_sex else None)
 
 
 def _contents(
-    context: StepContext, facts: ExportFacts, graph: bytes, golden: Tensor, report: dict[str, Any]
+    context: StepContext, facts: ExportFacts, graph: bytes, golden: Inputs, report: dict[str, Any]
 ) -> dict[str, bytes]:
     contents = {
         NETWORK_FILE: graph,
-        GOLDEN_FILE: pack_golden(golden),
+        GOLDEN_FILE: pack_golden(golden.films, golden.age_sex),
         REPORT_FILE: (json.dumps(report, indent=2) + "\n").encode(),
         CARD_FILE: write_card(context.order.recipe, report).encode(),
     }
@@ -135,13 +142,14 @@ def _require_served(context: StepContext, facts: ExportFacts, manifest: Manifest
 
 
 def _written_down(context: StepContext, part: Part, scores: Path, *, leave_out_disputed: bool) -> WrittenDown:
-    table, films = read_samples(context.run.samples), read_scored_films(scores)
+    recipe, table, films = context.order.recipe, read_samples(context.run.samples), read_scored_films(scores)
     rows = rows_of(table, part, leave_out_disputed=leave_out_disputed)
     if [table[row][0].id for row in rows] != films.facts.ids.tolist():
         raise PublishRefused(f"serving: {scores.name} does not list the films of the part {part}")
     first = np.arange(len(rows)) < RESCORED_FILMS
-    tensors = read_tensors(context.run.tensors(context.order.recipe.preprocessing.size), rows[:RESCORED_FILMS])
-    return WrittenDown(part=part, tensors=tensors, films=films.where(first))
+    tensors = context.run.tensors(recipe.preprocessing.size)
+    inputs = read_inputs(tensors, table, rows[:RESCORED_FILMS], with_age_sex=recipe.network.age_sex)
+    return WrittenDown(part=part, inputs=inputs, films=films.where(first))
 
 
 def _manifest(
@@ -151,8 +159,7 @@ def _manifest(
     contents: dict[str, bytes],
     golden: tuple[float, ...],
 ) -> Manifest:
-    recipe, gate = context.order.recipe, facts.gate
-    document = report["operating_points"]
+    recipe, document = context.order.recipe, report["operating_points"]
     return Manifest(
         schema_version=1,
         name=recipe.bundle.name,
@@ -162,14 +169,15 @@ def _manifest(
         input_name=FILM,
         output_name=PROBABILITY,
         findings_output_name=FINDINGS if recipe.network.findings else None,
+        age_sex_input_name=AGE_SEX if recipe.network.age_sex else None,
+        probability_rule="softmax" if recipe.network.any_finding else "any_of_findings",
         explanation=Explanation(output_name=CAM, base=facts.variants.named(facts.ships).explanation_base),
-        gate=None
-        if gate is None
-        else GateStatistics(output_name=EMBEDDING, limit=gate.limit, percentile=gate.percentile, films=gate.films),
+        gate=_gate_statistics(facts),
         files=dict.fromkeys(contents, ""),
         opset=facts.opset,
         precision=facts.ships,
         temperature=facts.temperature,
+        calibration_offset=facts.calibration_offset,
         prior_shift=facts.prior_shift,
         operating_points=tuple(
             _operating_point(point, report["test"]) for point in document["variants"][facts.ships]["points"]
@@ -183,6 +191,13 @@ def _manifest(
         recipe_sha256=recipe.sha256,
         commit=report["provenance"]["commit"],
     )
+
+
+def _gate_statistics(facts: ExportFacts) -> GateStatistics | None:
+    gate = facts.gate
+    if gate is None:
+        return None
+    return GateStatistics(output_name=EMBEDDING, limit=gate.limit, percentile=gate.percentile, films=gate.films)
 
 
 def _operating_point(point: dict[str, Any], test: dict[str, Any]) -> OperatingPoint:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.datasets.films import tensor_batches
+from training.datasets.inputs import input_batches
 from training.datasets.labels import rows_of
 from training.datasets.sample import Part, read_samples
 from training.graphs.certification import points_of
@@ -28,7 +28,11 @@ def run(context: StepContext, output: Path) -> None:
     tensors = run.tensors(recipe.preprocessing.size)
     graphs = {name: run.graph(name).read_bytes() for name in facts.variants.names}
     scores: dict[Variant, Floats] = {
-        name: score_graph(graph, tensor_batches(tensors, rows), threads=context.threads)
+        name: score_graph(
+            graph,
+            input_batches(tensors, table, rows, with_age_sex=recipe.network.age_sex),
+            threads=context.threads,
+        )
         for name, graph in graphs.items()
     }
     variants: dict[str, Floats] = dict(scores.items())

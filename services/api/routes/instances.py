@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from model.decoding.header import OLDEST_YEARS, ImageFormat
+from model.decoding.header import ImageFormat
+from model.demographics import OLDEST_YEARS
 from model.errors import ModelError
 from services.api.errors import ApiError
 from services.api.gateway import Gateway, GatewayDependency, require_key

@@ -49,6 +49,8 @@ def _loaded(workers: list[WorkerStatus]) -> LoadedModel:
         precision=first.precision,
         has_heatmap=first.has_heatmap,
         has_embedding_gate=first.has_embedding_gate,
+        probability_rule=first.probability_rule,
+        inputs=first.inputs,
         operating_point=first.operating_point,
         threshold=first.threshold,
         workers=len(workers),

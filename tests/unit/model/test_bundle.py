@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from model.bundle import MANIFEST_FILE, GateArrays, pack_gate, pack_golden, read_bundle, read_manifest, write_bundle
+from model.demographics import AgeSex
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
 from model.manifest import NETWORK_FILE, GateStatistics
 from tests.support.bundles import write_tiny_bundle
+from tests.support.finding_bundles import AGE_SEX, golden_age_sex, write_finding_bundle
 
 
 @pytest.fixture
@@ -64,6 +66,29 @@ def test_golden_tensors_of_another_size_are_refused(directory: Path) -> None:
         read_bundle(directory)
 
 
+def test_age_and_sex_of_the_golden_films_are_read_back(tmp_path: Path) -> None:
+    written = write_finding_bundle(tmp_path / "findings")
+    np.testing.assert_array_equal(read_bundle(written).golden_age_sex, golden_age_sex())
+    assert read_bundle(write_tiny_bundle(tmp_path / "tiny")).golden_age_sex is None
+
+
+@pytest.mark.parametrize(
+    ("age_sex", "facts", "named"),
+    [
+        (None, {"age_sex_input_name": AGE_SEX}, "go together"),
+        (golden_age_sex(), {}, "go together"),
+        (golden_age_sex()[:2], {"age_sex_input_name": AGE_SEX}, r"age_sex is float32\(2, 2\)"),
+        (golden_age_sex().astype(np.float64), {"age_sex_input_name": AGE_SEX}, "age_sex is float64"),
+    ],
+    ids=["missing", "surplus", "too few", "another type"],
+)
+def test_golden_age_and_sex_that_do_not_fit_the_manifest_are_corruption(
+    tmp_path: Path, age_sex: AgeSex | None, facts: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(BundleCorrupt, match=named):
+        read_bundle(write_tiny_bundle(tmp_path / "tiny", golden_age_sex=age_sex, **facts))
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -71,6 +96,7 @@ def test_golden_tensors_of_another_size_are_refused(directory: Path) -> None:
         ({"surprise": 1}, "surprise"),
         ({"default_operating_point": "absent"}, "default_operating_point is not among"),
         ({"labels": ["Mass"]}, "labels and findings_output_name"),
+        ({"probability_rule": "any_of_findings"}, "any_of_findings needs labels"),
         ({"files": {"model.onnx": "0" * 64}}, "golden.npz"),
         ({"files": {"model.onnx": "0", "golden.npz": "0", "../outside": "0"}}, "not a plain name"),
     ],

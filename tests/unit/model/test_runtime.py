@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from model.bundle import Bundle, GateArrays, read_bundle
+from model.demographics import encode_age_sex, unknown_age_sex
 from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
 from model.runtime import Provider, Scorer, check_network, provider_order
 from tests.support.bundles import (
@@ -22,9 +23,24 @@ from tests.support.bundles import (
     write_explaining_bundle,
     write_tiny_bundle,
 )
+from tests.support.finding_bundles import (
+    AGE_SEX,
+    FINDINGS,
+    any_of,
+    finding_network,
+    findings_of,
+    write_finding_bundle,
+)
 
 CPU_BUILD = ["AzureExecutionProvider", "CPUExecutionProvider"]
 GPU_BUILD = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+PATIENTS = ((60.0, "F"), (30.0, "M"), (None, "M"), (None, None))
+
+
+@pytest.fixture
+def findings(tmp_path: Path) -> Bundle:
+    return read_bundle(write_finding_bundle(tmp_path / "findings"))
 
 
 @pytest.fixture
@@ -44,8 +60,13 @@ def changed(bundle: Bundle, *, network: bytes | None = None, **manifest: object)
         digest=bundle.digest,
         network=network or bundle.network,
         golden_tensors=bundle.golden_tensors,
+        golden_age_sex=bundle.golden_age_sex,
         gate=bundle.gate,
     )
+
+
+def gray_films(*levels: int) -> np.ndarray:
+    return np.stack([np.full((1, 64, 64), level, np.uint8) for level in levels])
 
 
 def with_graph(change: str) -> bytes:
@@ -93,6 +114,58 @@ def test_findings_activation_and_embedding_come_with_the_score(explaining: Bundl
     assert second.activation.dtype == np.float32
     assert second.activation[0] == pytest.approx([-CAM_GAIN * CAM_ZERO] * 3 + [CAM_GAIN * (1 - CAM_ZERO)], abs=1e-5)
     assert second.embedding == pytest.approx([0, 0.25, 0, 0])
+
+
+def test_every_film_is_scored_with_its_own_age_and_sex(findings: Bundle) -> None:
+    levels = (51, 102, 153, 204)
+    age_sex = np.stack([encode_age_sex(*patient) for patient in PATIENTS])
+    scores = Scorer(findings).score(gray_films(*levels), age_sex)
+    for score, level, patient in zip(scores, levels, PATIENTS, strict=True):
+        expected = findings_of(level / 255, *patient)
+        assert {one.label: one.probability for one in score.findings} == pytest.approx(expected, abs=1e-6)
+        assert [one.label for one in score.findings] == list(FINDINGS), "in the order of the manifest"
+        assert score.probability == pytest.approx(any_of(expected), abs=1e-6)
+
+
+def test_without_age_and_sex_nothing_is_known_of_any_film(findings: Bundle) -> None:
+    scorer, films = Scorer(findings), gray_films(51, 102)
+    assert scorer.score(films) == scorer.score(films, unknown_age_sex(2))
+
+
+@pytest.mark.parametrize(
+    "age_sex",
+    [unknown_age_sex(1), unknown_age_sex(3), np.full((2, 1), np.nan, np.float32), np.zeros((2, 2))],
+    ids=["one row", "a row too many", "one column", "float64"],
+)
+def test_age_and_sex_that_do_not_belong_to_the_films_are_never_broadcast(findings: Bundle, age_sex: np.ndarray) -> None:
+    with pytest.raises(InferenceError, match="age and sex of 2 films came as"):
+        Scorer(findings).score(gray_films(51, 102), age_sex)
+
+
+def test_a_network_that_takes_neither_is_not_given_age_and_sex_in_vain(bundle: Bundle) -> None:
+    with pytest.raises(InferenceError, match="takes neither age nor sex"):
+        Scorer(bundle).score(gray_films(51), unknown_age_sex(1))
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "message"),
+    [
+        (brightness_network(), AGE_SEX, r"takes the inputs \['film'\], the manifest says \['age_sex', 'film'\]"),
+        (finding_network(), None, r"takes the inputs \['age_sex', 'film'\], the manifest says \['film'\]"),
+    ],
+    ids=["the graph lacks it", "the manifest does not name it"],
+)
+def test_a_graph_that_takes_something_else_than_the_manifest_says_is_refused(
+    findings: Bundle, network: bytes, name: str | None, message: str
+) -> None:
+    with pytest.raises(BundleIncompatible, match=message):
+        Scorer(changed(findings, network=network, age_sex_input_name=name))
+
+
+def test_golden_films_are_scored_again_with_their_own_age_and_sex(findings: Bundle) -> None:
+    Scorer(findings).verify_golden()
+    with pytest.raises(BundleCorrupt, match="golden input 0 of findings"):
+        Scorer(replace(findings, golden_age_sex=unknown_age_sex(3))).verify_golden()
 
 
 def test_a_bundle_without_them_has_neither_activation_nor_embedding(bundle: Bundle) -> None:

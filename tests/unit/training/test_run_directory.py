@@ -109,3 +109,26 @@ def test_a_directory_that_is_no_run_is_named(run: RunDirectory) -> None:
     run.order.write_text("{}")
     with pytest.raises(RunError, match="not written by this version"):
         run.read_order()
+
+
+def test_a_step_is_taken_from_another_run_by_its_key_alone(run: RunDirectory, tmp_path: Path) -> None:
+    other = RunDirectory(tmp_path / "other")
+    with other.writing("head", "a", commit="older") as output:
+        (output / "parts").mkdir()
+        (output / "parts" / "one").write_text("first")
+    finish(run, "b", "second")
+    assert not run.adopt("head", other, "b")
+    assert not run.adopt("pixels", other, "a")
+    assert run.key("head") == "b"
+    assert run.adopt("head", other, "a")
+    assert run.key("head") == "a"
+    assert (run.root / "head" / "parts" / "one").samefile(other.root / "head" / "parts" / "one")
+    assert not list(run.root.glob(".head*"))
+
+
+def test_a_step_that_was_taken_over_outlives_the_run_it_came_from(run: RunDirectory, tmp_path: Path) -> None:
+    other = RunDirectory(tmp_path / "other")
+    finish(other, "a", "first")
+    assert run.adopt("head", other, "a")
+    finish(other, "b", "second")
+    assert (run.key("head"), run.head.read_text()) == ("a", "first")

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from training.recipe import F3_POINT
 from training.reporting import tables
+from training.reporting.origins import calibration_remarks, offset_words
+from training.reporting.page.finding_sections import findings, findings_together
+from training.reporting.page.network_sections import films_left_out, graph, network, training
+from training.reporting.page.section import Document, Picture, Section
 from training.reporting.verdicts import OWN_OPTIMUM
 from training.statistics.figures import show
-
-Document = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A plot by its name, and what it shows to whom it cannot be shown."""
-
-    name: str
-    alt: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A part of the page. ``trap`` is the mistake that its figures invite; ``remarks`` are figures in sentences."""
-
-    anchor: str
-    title: str
-    trap: str
-    pictures: tuple[Picture, ...] = ()
-    tables: tuple[tables.Table, ...] = ()
-    remarks: tuple[str, ...] = ()
 
 
 def sections(report: Document) -> tuple[Section, ...]:
@@ -43,11 +21,14 @@ def sections(report: Document) -> tuple[Section, ...]:
         _prevalence(report),
         _calibration(report),
         _costs(report),
-        _findings(report),
+        findings(report),
+        *findings_together(report),
         _subgroups(report),
         _disputed(report),
-        _graph(report),
-        _training(report),
+        *films_left_out(report),
+        network(report),
+        graph(report),
+        training(report),
     )
 
 
@@ -69,12 +50,14 @@ def _thresholds(report: Document) -> Section:
                 name="confusion",
                 alt="A confusion matrix for each operating point; the counts are in the table of F3 below.",
             ),
+            Picture(name="half", alt="Confusion matrix of the network at probability .5, and of always unhealthy."),
         ),
         tables=(
             tables.promises(report),
             tables.certificates(report),
             tables.ratios(test, "Test films"),
             tables.exact_ratios(test, "Test films"),
+            tables.positive_classes(report),
         ),
         remarks=(
             f"Chosen on {calibrate['films']:,} films of {calibrate['patients']:,} calibrate patients, "
@@ -149,7 +132,9 @@ def _calibration(report: Document) -> Section:
         remarks=(
             f"Expected calibration error {show(calibration['expected_calibration_error'])}; Brier score "
             f"{_shown(calibration['brier'])}; log loss {_shown(calibration['log_loss'])}; temperature "
-            f"{calibration['temperature']:.3f}; shift for a site's prevalence {calibration['prior_shift']:+.3f}.",
+            f"{calibration['temperature']:.3f}{offset_words(report['export'])}; shift for a site's prevalence "
+            f"{calibration['prior_shift']:+.3f}.",
+            *calibration_remarks(report["export"]),
         ),
     )
 
@@ -162,20 +147,10 @@ def _costs(report: Document) -> Section:
         "no figure here can make.",
         pictures=(
             Picture(name="decision_cost", alt="Films cleared and films missed of each 1,000, over the threshold."),
+            Picture(name="negatives", alt="True and false negatives as the unhealthy prediction gets more weight."),
             Picture(name="cost_ratio", alt="The cheapest threshold for each cost ratio, and the cost that remains."),
         ),
         tables=(tables.costs(report),),
-    )
-
-
-def _findings(report: Document) -> Section:
-    return Section(
-        anchor="findings",
-        title="Findings",
-        trap=report["findings_anchors_note"],
-        pictures=(Picture(name="findings", alt="AUC of each finding with its interval and published anchors."),),
-        tables=(tables.findings(report),) if report["findings"] else (),
-        remarks=() if report["findings"] else ("This network has no outputs for single findings.",),
     )
 
 
@@ -204,41 +179,5 @@ def _disputed(report: Document) -> Section:
     )
 
 
-def _graph(report: Document) -> Section:
-    reference = report["export"]["variants"]["fp32"]
-    gate = report["export"]["gate"]
-    beyond = (
-        "no gate against films unlike those it learned from"
-        if gate is None
-        else f"a film farther from {gate['films']:,} training films than {gate['percentile']:g} % of these lie is "
-        f"not judged; so ended {gate['calibrate_films_beyond']:,} of {gate['calibrate_films']:,} calibrate films"
-    )
-    return Section(
-        anchor="graph",
-        title="The graph that ships",
-        trap="A smaller graph is another network: thresholds certified on one do not hold for the other, so each "
-        "variant is certified on its own scores.",
-        tables=(tables.variants(report),),
-        remarks=(
-            f"The fp32 graph stays within {_tiny(reference['parity_max_difference'])} of the trained network; gate: "
-            f"{beyond}.",
-        ),
-    )
-
-
-def _training(report: Document) -> Section:
-    return Section(
-        anchor="training",
-        title="Training history",
-        trap="The best of many epochs on few select patients is partly luck. Where the recipe keeps the best epoch, "
-        "this curve chose it; it judges nothing.",
-        pictures=(Picture(name="history", alt="Loss and AUC on select patients, epoch by epoch."),),
-    )
-
-
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
-
-
-def _tiny(value: float | None) -> str:
-    return "(not measured)" if value is None else f"{value:.1e}"

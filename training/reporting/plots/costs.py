@@ -5,6 +5,7 @@ Cleared is a film below the threshold, the missed ones included; nothing below i
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from training.reporting.plots.style import (
@@ -23,6 +24,9 @@ from training.reporting.plots.style import (
     looks_of,
     numbers,
 )
+from training.statistics.report import HALF
+
+_LEAST_WEIGHT = 0.5
 
 
 def draw_decision_cost(report: Document) -> Figure | None:
@@ -47,6 +51,36 @@ def draw_decision_cost(report: Document) -> Figure | None:
     axes.set(xlim=(-0.02, 1.02), ylim=(0, 1000))
     legend_beside(figure)
     footnote(figure, counts_of(test))
+    return figure
+
+
+def draw_negatives(report: Document) -> Figure | None:
+    """Draw true and false negatives as more weight is given to the unhealthy prediction (report 002, figure 10).
+
+    A film is not flagged where P(healthy) is above the weight; at .5 that is report 002's own decision.
+    """
+    test, curve = report["test"], report["curves"]["decision_cost"]
+    if not test["films"]:
+        return None
+    thresholds = numbers(curve["threshold"])
+    shown = thresholds <= 1 - _LEAST_WEIGHT
+    per_film = test["films"] / 1000
+    missed = numbers(curve["missed_per_1000"])[shown] * per_film
+    cleared = numbers(curve["cleared_per_1000"])[shown] * per_film - missed
+    half = test["operating_points"][HALF]["confusion"]
+    weights = np.r_[1 - thresholds[shown], _LEAST_WEIGHT]
+    figure = canvas("True and false negatives over the weight")
+    axes = figure.subplots()
+    dress(axes, x="weight: not flagged only where P(healthy) is above", y="films")
+    for counts, name, label, colour, dashes in (
+        (cleared, "true_negatives", "true negatives\n(healthy, not flagged)", NETWORK, "-"),
+        (missed, "false_negatives", "false negatives\n(unhealthy, missed)", UNHEALTHY, "--"),
+    ):
+        axes.plot(weights, np.r_[counts, half[name]], color=colour, linestyle=dashes, linewidth=1.8, label=label)
+    axes.set(xlim=(_LEAST_WEIGHT - 0.01, 1.01))
+    axes.set_ylim(bottom=0)
+    legend_beside(figure)
+    footnote(figure, counts_of(test), "positive: unhealthy; P is the calibrated probability")
     return figure
 
 

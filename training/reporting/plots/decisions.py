@@ -26,8 +26,10 @@ from training.reporting.plots.style import (
     mark_point,
     numbers,
 )
+from training.statistics.report import HALF
 
 _MATRICES_A_ROW = 3
+_FINDINGS_A_ROW = 4
 _CELLS = (("true_negatives", "false_positives"), ("false_negatives", "true_positives"))
 
 
@@ -41,12 +43,62 @@ def draw_confusion(report: Document) -> Figure | None:
     figure = canvas("Confusion matrix at every operating point", height=0.9 + 1.75 * rows)
     grid = figure.subplots(rows, _MATRICES_A_ROW, squeeze=False)
     for axes, (name, point) in zip(grid.flat, points, strict=False):
-        _matrix(axes, name, point)
+        _matrix(axes, f"{name}  ≥ {point['threshold']:.3f}", point)
     for axes in grid.flat[len(points) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_yticks([0, 1], ["healthy", "unhealthy"])
-    footnote(figure, counts_of(test), "shade and %: share of the row")
+    footnote(figure, counts_of(test), "positive: unhealthy; shade and %: share of the row")
+    return figure
+
+
+def draw_half(report: Document) -> Figure | None:
+    """Draw the four counts of the network at half beside those of always unhealthy (report 002, figures 8 and 9)."""
+    test = report["test"]
+    if not test["films"]:
+        return None
+    half = test["operating_points"][HALF]
+    everything = {
+        "confusion": {
+            "true_negatives": 0,
+            "false_positives": test["healthy"],
+            "false_negatives": 0,
+            "true_positives": test["unhealthy"],
+        },
+    }
+    figure = canvas("The network at half, and always unhealthy", height=2.9)
+    left, right = figure.subplots(1, 2)
+    accuracy = (half["confusion"]["true_negatives"] + half["confusion"]["true_positives"]) / test["films"]
+    for axes, title, point, scores in (
+        (left, "network, probability ≥ 0.5", half, (half["f3"]["value"], accuracy)),
+        (right, "always unhealthy", everything, (half["f3_flag_everything"], test["prevalence"])),
+    ):
+        _matrix(axes, title, point)
+        f3, accurate = (f"{value:.4f}" if value is not None else "undefined" for value in scores)
+        axes.set_xlabel(f"F3 {f3}, accuracy {accurate}", fontsize=TEXT, color=INK)
+    left.set_yticks([0, 1], ["healthy", "unhealthy"])
+    footnote(figure, counts_of(test), "positive: unhealthy; shade and %: share of the row")
+    return figure
+
+
+def draw_finding_confusion(report: Document) -> Figure | None:
+    """Draw the four counts of every finding at the findings' threshold (report 000, figures 5 and 6)."""
+    section = report["multilabel"]
+    if section is None:
+        return None
+    found = section["findings"]
+    rows = -(-len(found) // _FINDINGS_A_ROW)
+    threshold = f"{section['threshold']:g}"
+    figure = canvas(f"Confusion matrix of every finding, called at {threshold} or above", height=0.9 + 1.45 * rows)
+    grid = figure.subplots(rows, _FINDINGS_A_ROW, squeeze=False)
+    for axes, one in zip(grid.flat, found, strict=False):
+        _matrix(axes, one["finding"].replace("_", " "), {"confusion": one})
+        axes.set_xticks([0, 1], ["not called", "called"])
+    for axes in grid.flat[len(found) :]:
+        axes.set_axis_off()
+    for axes in grid[:, 0]:
+        axes.set_yticks([0, 1], ["absent", "present"])
+    footnote(figure, counts_of(report["test"]), "positive: present; %: share of the row")
     return figure
 
 
@@ -82,7 +134,7 @@ def _mark_points(axes: Axes, test: Document) -> list[float]:
     return heights
 
 
-def _matrix(axes: Axes, name: str, point: Document) -> None:
+def _matrix(axes: Axes, title: str, point: Document) -> None:
     counts = np.array([[point["confusion"][cell] for cell in row] for row in _CELLS], dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
@@ -92,7 +144,7 @@ def _matrix(axes: Axes, name: str, point: Document) -> None:
         share = f"{shares[row, column]:.0%}" if totals[row, 0] else "–"
         text = f"{int(count):,}\n{share}"
         axes.text(column, row, text, ha="center", va="center", fontsize=TEXT, color=colour)
-    axes.set_title(f"{name}  ≥ {point['threshold']:.3f}", fontsize=TEXT, color=INK, loc="left")
+    axes.set_title(title, fontsize=TEXT, color=INK, loc="left")
     axes.set_xticks([0, 1], ["not flagged", "flagged"])
     axes.set_yticks([0, 1], ["", ""])
     axes.tick_params(labelsize=SMALL, colors=INK, length=0)

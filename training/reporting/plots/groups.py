@@ -29,10 +29,11 @@ from training.reporting.plots.style import (
 
 _ANCHOR_LOOKS = ((VERMILLION, "D"), (GREEN, "s"), (ORANGE, "^"), (PURPLE, "v"))
 _ROW_INCHES = 0.27
+_WORDS_SHARE = 0.18
 
 
 def draw_findings(report: Document) -> Figure | None:
-    """Draw the AUC of every finding with its interval, and the anchors of ML.md beside it."""
+    """Draw the AUC of every finding beside published ones and the untrained head (report 004, figure 5)."""
     found = sorted(report["findings"], key=lambda one: -1.0 if one["auc"]["value"] is None else one["auc"]["value"])
     if not found:
         return None
@@ -55,6 +56,11 @@ def draw_findings(report: Document) -> Figure | None:
             linestyle="none",
             label=name,
         )
+    _beside(axes, report, [one["finding"] for one in found])
+    if any(one["auc"]["value"] is None for one in found):
+        # Room for the words in their place.
+        left, right = axes.get_xlim()
+        axes.set_xlim(left=left - _WORDS_SHARE * (right - left))
     legend_beside(figure)
     footnote(figure, counts_of(report["test"]), "in brackets films with the finding")
     return figure
@@ -103,6 +109,28 @@ def _dots(axes: Axes, documents: Sequence[Document], *, colour: str, label: str 
         axes.annotate(
             "too few", (0.03, row), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=GRAY
         )
+
+
+def _beside(axes: Axes, report: Document, names: Sequence[str]) -> None:
+    """Mark what has no interval and no confirmed source: Wang's second-hand figures, and the untrained head."""
+    known = {one["finding"]: one for one in (report["multilabel"] or {"findings": ()})["findings"]}
+    unconfirmed = [None if known[name]["wang_2017_is_confirmed"] else known[name]["wang_2017"] for name in names]
+    untrained = [report["untrained"]["findings_auc"].get(name) for name in names]
+    for values, marker, colour, label in (
+        (unconfirmed, "^", GRAY, "Wang, second-hand"),
+        (untrained, "|", INK, "head before learning"),
+    ):
+        if any(value is not None for value in values):
+            axes.plot(
+                numbers(values),
+                np.arange(len(names)),
+                color=colour,
+                marker=marker,
+                markersize=7 if marker == "|" else 5.5,
+                markerfacecolor="none",
+                linestyle="none",
+                label=label,
+            )
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

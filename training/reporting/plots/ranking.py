@@ -10,7 +10,10 @@ from training.reporting.plots.style import (
     GREEN,
     INK,
     NETWORK,
+    ORANGE,
     PURPLE,
+    SKY,
+    VERMILLION,
     Document,
     canvas,
     counts_of,
@@ -26,6 +29,10 @@ from training.reporting.verdicts import plain
 from training.statistics.figures import show
 
 _RIVAL_LINES = ((GREEN, "--"), (PURPLE, "-."), (GRAY, ":"))
+# Seven colours, then the same dashed: as many pairs as NIH has findings.
+_FINDING_LINES = tuple(
+    (colour, dashes) for dashes in ("-", "--") for colour in (NETWORK, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+)
 
 
 def draw_roc(report: Document) -> Figure | None:
@@ -48,6 +55,34 @@ def draw_roc(report: Document) -> Figure | None:
     _mark_points(axes, test, x="false_positive_rate", y="sensitivity")
     legend_beside(figure)
     footnote(figure, counts_of(test), "band: 95 % bootstrap of patients")
+    return figure
+
+
+def draw_finding_roc(report: Document) -> Figure | None:
+    """Draw the ROC curve of every finding in one picture (report 001, figure 5)."""
+    found = report["curves"]["findings"]
+    if not found:
+        return None
+    areas = {one["finding"]: one["auc"] for one in report["multilabel"]["findings"]}
+    figure = canvas("ROC of every finding")
+    axes = figure.subplots()
+    dress(axes, x="false-positive rate (films without it called)", y="sensitivity (films with it called)")
+    unit_square(axes)
+    axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8)
+    # Fourteen curves: by falling AUC, so that legend and curves have one order.
+    for place, name in enumerate(sorted(found, key=lambda one: -areas[one])):
+        colour, dashes = _FINDING_LINES[place % len(_FINDING_LINES)]
+        axes.plot(
+            numbers(found[name]["false_positive_rate"]),
+            numbers(found[name]["sensitivity"]),
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.2,
+            label=f"{name.replace('_', ' ')} {areas[name]:.3f}",
+        )
+    legend_beside(figure)
+    missing = ", ".join(name.replace("_", " ") for name in areas if name not in found)
+    footnote(figure, counts_of(report["test"]), f"no curve: {missing}" if missing else "")
     return figure
 
 

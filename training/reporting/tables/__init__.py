@@ -2,7 +2,18 @@
 
 from training.reporting.tables.cells import Table
 from training.reporting.tables.comparisons import baselines, findings, prevalences, subgroups, variants
-from training.reporting.tables.points import certificates, costs, disputed, exact_ratios, f3_figures, promises, ratios
+from training.reporting.tables.forms import markdown
+from training.reporting.tables.multilabel import per_class, together, write_per_class
+from training.reporting.tables.points import (
+    certificates,
+    costs,
+    disputed,
+    exact_ratios,
+    f3_figures,
+    positive_classes,
+    promises,
+    ratios,
+)
 
 __all__ = [
     "Table",
@@ -13,9 +24,14 @@ __all__ = [
     "exact_ratios",
     "f3_figures",
     "findings",
+    "markdown",
+    "per_class",
+    "positive_classes",
     "prevalences",
     "promises",
     "ratios",
     "subgroups",
+    "together",
     "variants",
+    "write_per_class",
 ]

@@ -33,7 +33,7 @@ def baselines(report: Document) -> Table:
 def prevalences(report: Document, points: Sequence[str]) -> Table:
     """Return F3 and skill of some operating points, reweighted to each prevalence."""
     return Table(
-        caption="Reweighted to other prevalences",
+        caption="Reweighted to other prevalences; positive: unhealthy",
         head=("unhealthy", "point", "F3", "flag everything", "skill", "PPV", "NPV", "cleared of 1,000", "missed"),
         rows=tuple(
             (
@@ -57,7 +57,7 @@ def prevalences(report: Document, points: Sequence[str]) -> Table:
 def findings(report: Document) -> Table:
     """Return each finding's AUC with the anchors that are known for it."""
     return Table(
-        caption=f"Findings; mean AUC {show(report['findings_mean_auc'])}",
+        caption=f"Findings; mean AUC {show(report['findings_mean_auc'])}; positive: finding present",
         head=("finding", "films with it", "AUC", "anchors"),
         rows=tuple(
             (
@@ -75,7 +75,7 @@ def subgroups(report: Document) -> Table:
     """Return AUC, and the ratios of the default operating point, of every subgroup."""
     default = report["operating_points"]["default"]
     return Table(
-        caption=f"Subgroups, at {default}; ratios with exact 95 % intervals",
+        caption=f"Subgroups, at {default}; ratios with exact 95 % intervals; positive: unhealthy",
         head=("group", "healthy", "unhealthy", "AUC", "sensitivity", "specificity", "missed at most"),
         rows=tuple(
             (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.reporting.tables.cells import NONE, Document, Table, exact, films_of, number, share
 from training.statistics.figures import show
+from training.statistics.report import HALF
 
 
 def promises(report: Document) -> Table:
@@ -23,7 +24,7 @@ def ratios(group: Document, title: str) -> Table:
     """Return each operating point's ratios on one group of films, with bootstrap intervals."""
     names = ("sensitivity", "specificity", "ppv", "npv")
     return Table(
-        caption=f"{title}: {films_of(group)}; 95 % bootstrap of patients",
+        caption=f"{title}: {films_of(group)}; positive: unhealthy; 95 % bootstrap of patients",
         head=("point", *(_heading(name) for name in names), "flagged"),
         rows=tuple(
             (name, *(show(point[ratio]) for ratio in names), share(point["flagged_share"]))
@@ -36,7 +37,7 @@ def exact_ratios(group: Document, title: str) -> Table:
     """Return each operating point's counts with Clopper-Pearson intervals."""
     names = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
     return Table(
-        caption=f"{title}: counts and exact 95 % intervals (films taken as independent)",
+        caption=f"{title}: counts and exact 95 % intervals (films taken as independent); positive: unhealthy",
         head=("point", *(_heading(name) for name in names)),
         rows=tuple(
             (name, *(exact(point[ratio]) for ratio in names)) for name, point in group["operating_points"].items()
@@ -44,10 +45,29 @@ def exact_ratios(group: Document, title: str) -> Table:
     )
 
 
+def positive_classes(report: Document) -> Table:
+    """Return the figures at half by either way of counting: report 003's table calls the normal film the positive."""
+    turned, point = report["normal_as_positive"], report["test"]["operating_points"][HALF]
+    counts = point["confusion"]
+    usual = {
+        "sensitivity": _share(counts["true_positives"], counts["false_negatives"]),
+        "specificity": _share(counts["true_negatives"], counts["false_positives"]),
+        "accuracy": turned["accuracy"],
+    }
+    return Table(
+        caption="The same films at probability .5, with either class as the positive one",
+        head=("positive class", "sensitivity", "specificity", "accuracy"),
+        rows=tuple(
+            (name, *(number(row[ratio], ".3f") for ratio in usual))
+            for name, row in (("unhealthy", usual), (turned["positive_class"], turned))
+        ),
+    )
+
+
 def f3_figures(group: Document, title: str) -> Table:
     """Return F3 of each operating point, always beside flagging everything, and the four counts."""
     return Table(
-        caption=f"{title}: {films_of(group)}",
+        caption=f"{title}: {films_of(group)}; positive: unhealthy",
         head=("point", "F3", "F3 of flagging everything", "skill", "TN", "FP", "FN", "TP"),
         rows=tuple(
             (
@@ -110,6 +130,10 @@ def costs(report: Document) -> Table:
             for row in report["curves"]["decision_cost"]["ratios"]
         ),
     )
+
+
+def _share(part: int, rest: int) -> float | None:
+    return part / (part + rest) if part + rest else None
 
 
 def _heading(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model.decision import Score
+from model.demographics import AgeSex, encode_age_sex
 from model.errors import InferenceError
 from model.image import Tensor
 from model.runtime import Provider
@@ -17,7 +18,10 @@ from services.worker.heartbeat import Watchdog
 
 
 class MeanScorer:
-    """Scores a film by its mean, remembers batches, and runs only while it is let."""
+    """Scores a film by its mean, remembers batches, and runs only while it is let.
+
+    What it was told of age and sex comes back as a film's embedding.
+    """
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -26,14 +30,18 @@ class MeanScorer:
         self.may_run.set()
         self.started = threading.Event()
 
-    def score(self, tensors: Tensor) -> list[Score]:
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
         self.started.set()
         assert self.may_run.wait(10)
         self.batches.append(len(tensors))
         self.threads.add(threading.current_thread().name)
         if any(tensor.max() == 255 for tensor in tensors):
             raise InferenceError("out of memory")
-        return [Score(probability=float(tensor.mean()) / 255) for tensor in tensors]
+        rows = [None] * len(tensors) if age_sex is None else list(age_sex)
+        return [
+            Score(probability=float(tensor.mean()) / 255, embedding=row)
+            for tensor, row in zip(tensors, rows, strict=True)
+        ]
 
 
 def film(level: int) -> Tensor:
@@ -66,6 +74,35 @@ async def test_every_film_gets_its_own_score(start: Start) -> None:
     scored = await asyncio.gather(*(batcher.score(film(level)) for level in range(10)))
     assert [round(one.score.probability * 255) for one in scored] == list(range(10))
     assert all(one.inference_ms >= 0 for one in scored)
+
+
+async def test_every_film_is_scored_with_its_own_age_and_sex_whatever_its_company(start: Start) -> None:
+    scorer = MeanScorer()
+    scorer.may_run.clear()
+    batcher = await start(scorer, NO_WAIT)
+    patients = {level: encode_age_sex(level if level % 3 else None, "FMO"[level % 3]) for level in range(10)}
+    scoring = [asyncio.create_task(batcher.score(film(level), row)) for level, row in patients.items()]
+    await asyncio.to_thread(scorer.started.wait, 10)
+    scoring[2].cancel()  # a film that leaves must not shift its neighbours' rows
+    scorer.may_run.set()
+    scored = await asyncio.gather(*scoring, return_exceptions=True)
+    assert isinstance(scored[2], asyncio.CancelledError)
+    assert max(scorer.batches) > 1
+    for level, row in patients.items():
+        if level != 2:
+            assert round(scored[level].score.probability * 255) == level
+            np.testing.assert_array_equal(scored[level].score.embedding, row)
+
+
+async def test_a_film_without_age_and_sex_is_unknown_beside_one_that_has_them(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, NO_WAIT)
+    alone = await batcher.score(film(1))
+    assert alone.score.embedding is None
+    known = encode_age_sex(60, "F")
+    with_row, without = await asyncio.gather(batcher.score(film(2), known), batcher.score(film(3)))
+    np.testing.assert_array_equal(with_row.score.embedding, known)
+    np.testing.assert_array_equal(without.score.embedding, [np.nan, np.nan])
 
 
 async def test_films_that_come_while_a_batch_runs_form_the_next_one_up_to_the_limit(start: Start) -> None:

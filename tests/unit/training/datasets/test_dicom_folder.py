@@ -114,3 +114,13 @@ def test_a_file_named_by_path_and_by_uid_is_listed_twice(tmp_path: Path) -> None
     directory = folder(tmp_path, f"a.dcm,Mass\n{uid},No Finding\n", a={"PatientID": "1", "SOPInstanceUID": uid})
     with pytest.raises(DatasetError, match=r"lists films twice: a\.dcm"):
         read_collection(directory, DICOM)
+
+
+def test_films_of_patients_older_than_asked_are_left_out_by_their_header(tmp_path: Path) -> None:
+    ages = {"a": {"PatientAge": "080Y"}, "b": {"PatientAge": "081Y"}, "c": {"PatientAge": None}}
+    films = {name: {"PatientID": name, **age} for name, age in ages.items()}
+    recipe = DICOM.model_copy(update={"oldest_years": 80})
+    collection = read_collection(folder(tmp_path, "a.dcm,Mass\nb.dcm,Mass\nc.dcm,No Finding\n", **films), recipe)
+    assert [sample.id for sample in collection.samples] == ["a.dcm", "c.dcm"]
+    (remark,) = collection.remarks
+    assert (remark.kind, remark.places) == ("too_old", (f"{tmp_path / 'labels.csv'} line 3: 81.0",))

@@ -121,3 +121,12 @@ def test_the_only_table_may_have_any_name_but_two_must_be_told_apart(tmp_path: P
 def test_a_table_without_rows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="lists no film that can be used"):
         read_collection(table(tmp_path, HEADER), CSV)
+
+
+def test_rows_above_the_oldest_age_asked_for_are_left_out_and_said_so(tmp_path: Path) -> None:
+    rows = "a.png,Mass,p1,414,,PA,\nb.png,Mass,p1,90,,PA,\nc.png,clear,p2,091Y,,PA,\n"
+    recipe = CSV.model_copy(update={"oldest_years": 90})
+    collection = read_collection(table(tmp_path, HEADER + rows, "b.png", "c.png"), recipe)
+    assert [(sample.id, sample.age_years) for sample in collection.samples] == [("b.png", 90)]
+    (remark,) = collection.remarks
+    assert [place.split("labels.csv ")[1] for place in remark.places] == ["line 2: 414", "line 4: 091Y"]

@@ -192,6 +192,26 @@ def test_an_age_that_cannot_be_is_unknown_and_said_so(tmp_path: Path) -> None:
     assert "line 2: 414" in str(remark)
 
 
+def test_rows_of_patients_older_than_asked_are_left_out_and_counted(tmp_path: Path) -> None:
+    ages = ["414", "148Y", "0124.0", "123", "058Y", "013M", ""]
+    rows = [row(f"{number}.png", "Mass", number, age=age) for number, age in enumerate(ages)]
+    directory = table_and_films(tmp_path, rows)
+    (directory / "1.png").unlink()
+    collection = read_collection(directory, data_recipe(oldest_years=123))
+    # 013M is months, which this table's readers never took; 123 is not above the bound, and nobody's age all the same.
+    assert {sample.id: sample.age_years for sample in collection.samples} == {
+        "3.png": None,
+        "4.png": 58,
+        "5.png": None,
+        "6.png": None,
+    }
+    too_old, impossible = collection.remarks
+    assert (too_old.kind, len(too_old.places)) == ("too_old", 3)
+    assert "older than data.oldest_years (123)" in str(too_old)
+    assert "line 2: 414" in str(too_old)
+    assert (impossible.kind, len(impossible.places)) == ("impossible_age", 2)
+
+
 def test_a_film_of_nobody_is_refused_by_its_line(tmp_path: Path) -> None:
     nobody = ["1.png", "Mass", "0", " ", *row("1.png", "Mass", 1)[4:]]
     with pytest.raises(DatasetError, match=r"rows that name no patient: .*line 2$"):

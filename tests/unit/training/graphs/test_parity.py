@@ -40,9 +40,15 @@ def test_a_missing_output_is_no_parity() -> None:
 
 
 def test_completeness_is_the_worst_film_and_nan_stays_nan() -> None:
-    answers = {"cam": np.array([[[1.0, 3.0]], [[0.0, 0.0]]]), "margin": np.array([2.5, 0.9])}
-    assert completeness(answers, 0.5) == pytest.approx(0.4)
-    assert np.isnan(completeness(answers | {"margin": np.array([2.5, np.nan])}, 0.5))
+    answers = {"cam": np.array([[[0.0, 1.0]], [[0.0, 0.0]]]), "margin": np.array([1.0, 0.9])}
+    assert completeness(answers, np.array([0.5, 0.5])) == pytest.approx(0.4)
+    assert completeness(answers, np.array([0.5, 0.7])) == pytest.approx(0.2)
+    assert np.isnan(completeness(answers | {"margin": np.array([1.0, np.nan])}, np.array([0.5, 0.5])))
+
+
+def test_completeness_of_margins_beyond_one_is_relative_as_their_parity_is() -> None:
+    answers = {"cam": np.array([[[41.0]], [[-3.0]]]), "margin": np.array([40.0, -3.0])}
+    assert completeness(answers, np.zeros(2)) == pytest.approx(1 / 40)
 
 
 def test_correlation_is_of_each_film_and_leaves_flat_maps_out() -> None:

@@ -44,8 +44,15 @@ def refused(check: Callable[[], object], message: str) -> None:
 
 
 def test_a_split_that_shares_patients_is_refused() -> None:
-    require_unleaked({"provenance": {"shared_patients": 0}})
-    refused(lambda: require_unleaked({"provenance": {"shared_patients": 3}}), "leakage: 3 patients")
+    require_unleaked({"provenance": {"shared_patients": 0}}, RECIPE)
+    refused(lambda: require_unleaked({"provenance": {"shared_patients": 3}}, RECIPE), "leakage: 3 patients")
+
+
+def test_a_split_by_image_is_refused_also_where_no_patient_happens_to_be_shared() -> None:
+    by_image = tiny_recipe(data={"split": "image"})
+    refused(
+        lambda: require_unleaked({"provenance": {"shared_patients": 0}}, by_image), "leakage: data.split is 'image'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,8 +126,15 @@ def test_thresholds_and_figures_must_be_of_the_graph_that_ships() -> None:
     )
     older = report | {"operating_points": {}}
     refused(lambda: require_one_graph(GRAPH, facts, points, older), "report: it is about another export")
-    edited = report | {"export": facts.document() | {"temperature": 2.0}}
-    refused(lambda: require_one_graph(GRAPH, facts, points, edited), "report: it is about another export")
+    for change in ({"temperature": 2.0}, {"calibration_offset": 0.1}, {"colour": "red"}):
+        edited = report | {"export": facts.document() | change}
+        refused(lambda edited=edited: require_one_graph(GRAPH, facts, points, edited), "report: it is about another")
+
+
+def test_a_report_written_before_there_was_an_offset_is_still_about_its_export() -> None:
+    facts, points, report = consistent()
+    document = {name: value for name, value in facts.document().items() if not name.startswith("calibration_")}
+    require_one_graph(GRAPH, facts, points, report | {"export": document})
 
 
 def test_a_certificate_that_follows_from_its_own_numbers_is_accepted() -> None:

@@ -6,28 +6,44 @@ import pytest
 from onnx import numpy_helper
 
 from model.runtime import check_network
-from tests.support.exports import drawn_films, small_export
-from training.graphs.graph import graph_outputs, pack_graph
+from tests.support.exports import KINDS, SIZE, SMALL, SmallExport, drawn_films, drawn_inputs, export_of, small_export
+from training.datasets.inputs import Inputs
+from training.errors import RecipeError
+from training.graphs.explanation import explanation_bases
+from training.graphs.graph import export_graph, graph_outputs, pack_graph
 from training.graphs.parity import completeness
 from training.graphs.quantisation import quantise
-from training.graphs.served import CAM, EMBEDDING, FINDINGS, MARGIN, PROBABILITY, explanation_base
+from training.graphs.served import CAM, EMBEDDING, FINDINGS, MARGIN, PROBABILITY, ServedNetwork
+from training.networks.network import TriageNetwork
+from training.recipe import NetworkRecipe
 
 # What a trained network loses in int8 is measured in the export step; on random weights parity means nothing.
 
 
 @pytest.fixture(scope="module")
 def quantised() -> bytes:
-    proto = quantise(small_export().proto, [drawn_films(8), drawn_films(8, first=8)])
-    return pack_graph(proto, half_precision_weights=True)
+    return eight_bits(small_export())
+
+
+def eight_bits(export: SmallExport) -> bytes:
+    network = export.network
+    films = [drawn_inputs(8, first=first, with_age_sex=network.recipe.age_sex) for first in (0, 8)]
+    return pack_graph(quantise(export.proto, films, stem=network.backbone.stem), half_precision_weights=True)
+
+
+def convolutions_in_eight_bits(graph: onnx.GraphProto) -> dict[str, bool]:
+    """Whether each convolution has a kernel of eight bits, by the kernel's name."""
+    makers = {output: node.op_type for node in graph.node for output in node.output}
+    kernels = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+    return {name.split(".float16")[0]: makers.get(name) == "DequantizeLinear" for name in kernels}
 
 
 def test_the_residual_stages_are_in_eight_bits_and_nothing_else(quantised: bytes) -> None:
     graph = onnx.load_model_from_string(quantised).graph
     makers = {output: node for node in graph.node for output in node.output}
-    convolutions = {node.input[1]: node for node in graph.node if node.op_type == "Conv"}
-    eight_bit = {name for name in convolutions if name in makers and makers[name].op_type == "DequantizeLinear"}
-    assert len(eight_bit) == 19
-    assert {name.split(".float16")[0] for name in set(convolutions) - eight_bit} == {
+    convolutions = convolutions_in_eight_bits(graph)
+    assert sum(convolutions.values()) == 19
+    assert {name for name, is_small in convolutions.items() if not is_small} == {
         "network.backbone.conv1.weight",
         "embedding.edges",
     }
@@ -54,14 +70,29 @@ def test_the_runtime_accepts_the_int8_graph_and_it_is_smaller(quantised: bytes) 
     assert len(quantised) < 0.6 * len(pack_graph(small_export().proto, half_precision_weights=True))
 
 
-def test_the_map_of_the_int8_graph_explains_the_int8_margin(quantised: bytes) -> None:
-    answers = graph_outputs(quantised, [drawn_films(8)], threads=1, names=(CAM, MARGIN))
-    assert completeness(answers, explanation_base(small_export().served.network)) <= 1e-5
+@pytest.mark.parametrize("kind", ["small", "convolutional", "mobile"])
+def test_the_map_of_the_int8_graph_explains_the_int8_margin(kind: str) -> None:
+    recipe = SMALL if kind == "small" else KINDS[kind]
+    export, films = export_of(recipe), drawn_inputs(8, with_age_sex=True)
+    assert films.age_sex is not None
+    graph = eight_bits(export)
+    assert sum(convolutions_in_eight_bits(onnx.load_model_from_string(graph).graph).values()) >= 2
+    answers = graph_outputs(graph, [films], threads=1, names=(CAM, MARGIN))
+    assert completeness(answers, explanation_bases(export.served.network, films.age_sex)) <= 1e-5
+
+
+def test_a_network_of_one_convolution_has_nothing_to_put_into_eight_bits() -> None:
+    recipe = NetworkRecipe(architecture="convolutional", filters=(2,), hidden=(), dropout=0.0)
+    network = TriageNetwork(recipe, size=SIZE).eval()
+    proto = export_graph(ServedNetwork(network, temperature=1.0).eval(), size=SIZE, opset=20)
+    with pytest.raises(RecipeError, match="no convolution above its first"):
+        quantise(proto, [drawn_inputs(2)], stem=network.backbone.stem)
 
 
 def test_an_int8_film_is_answered_alike_in_any_batch(quantised: bytes) -> None:
     films, names = drawn_films(5), (PROBABILITY, FINDINGS, CAM, EMBEDDING)
-    whole = graph_outputs(quantised, [films], threads=1, names=names)
-    single = graph_outputs(quantised, [films[row : row + 1] for row in range(5)], threads=1, names=names)
+    whole = graph_outputs(quantised, [Inputs(films=films)], threads=1, names=names)
+    alone = [Inputs(films=films[row : row + 1]) for row in range(5)]
+    single = graph_outputs(quantised, alone, threads=1, names=names)
     for name in names:
         np.testing.assert_allclose(single[name], whole[name], rtol=0, atol=2e-6)

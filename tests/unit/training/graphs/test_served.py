@@ -7,130 +7,123 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.support.exports import LABELS, drawn_films, small_export, small_network
+from model.demographics import unknown_age_sex
+from tests.support.exports import (
+    CALIBRATION_OFFSET,
+    KINDS,
+    LABELS,
+    PRIOR_SHIFT,
+    SIZE,
+    SMALL,
+    TEMPERATURE,
+    drawn_inputs,
+    served_of,
+    used_network,
+)
+from training.datasets.inputs import Inputs
 from training.graphs.served import (
+    AGE_SEX,
     CAM,
     EMBEDDING,
+    FILM,
     FINDINGS,
     MARGIN,
     PROBABILITY,
     ServedNetwork,
     answer_network,
-    explanation_base,
+    feed,
     margins,
-    prepare_for_export,
-    secant_slopes,
 )
-from training.learning.network import TriageNetwork
+from training.networks.network import TriageNetwork
 from training.recipe import NetworkRecipe
-
-ACTIVATIONS = (0.0, -0.0, 1e-30, -1e-12, 1e-7, -1e-4, 0.00999, 0.01001, -0.1, 1.0, -8.0, 40.0, 1e6, -1e30, 3e38)
-BIASES = (0.0, 1e-6, -0.3, 2.0, -9.0, 30.0)
-
-
-def exact_slopes(activation: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The definition, by the derivative's integral where a difference would lose its digits."""
-    a, b = activation[:, np.newaxis].astype(np.longdouble), bias.astype(np.longdouble)
-    nodes, weights = np.polynomial.legendre.leggauss(24)
-    places = (nodes + 1) / 2
-    small = sum(w / 2 / np.cosh(a * p + b) ** 2 for p, w in zip(places, weights, strict=True))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        difference = (np.tanh(a + b) - np.tanh(b)) / a
-    return np.where(np.abs(a) < 0.5, small, difference).astype(np.float64)
-
-
-def test_slopes_are_those_of_the_secant_from_nothing_to_far_beyond_saturation() -> None:
-    activation, bias = np.array(ACTIVATIONS, dtype=np.float32), np.array(BIASES, dtype=np.float32)
-    slopes = secant_slopes(torch.from_numpy(activation)[:, None].expand(-1, len(bias)), torch.from_numpy(bias))
-    with np.errstate(over="ignore"):
-        expected = exact_slopes(activation, bias)
-    assert torch.isfinite(slopes).all()
-    np.testing.assert_allclose(slopes.numpy(), expected, rtol=1e-6, atol=1.3e-7)
-
-
-def test_the_slope_at_no_activation_is_the_tangent() -> None:
-    bias = torch.tensor(BIASES)
-    slopes = secant_slopes(torch.zeros(1, len(BIASES)), bias)
-    torch.testing.assert_close(slopes[0], 1 - torch.tanh(bias) ** 2)
-
-
-@given(st.floats(-100, 100, width=32), st.floats(-20, 20, width=32))
-def test_a_slope_times_its_activation_is_what_the_tanh_rose(activation: float, bias: float) -> None:
-    slope = secant_slopes(torch.tensor([[activation]]), torch.tensor([bias]))
-    risen = np.tanh(np.float64(np.float32(activation)) + np.float64(np.float32(bias))) - np.tanh(np.float64(bias))
-    assert float(slope) * activation == pytest.approx(risen, abs=5e-7)
-
-
-def test_the_map_explains_the_margin_of_every_film_entirely() -> None:
-    served = small_export().served
-    answers = answer_network(served, [drawn_films(6), np.zeros((1, 1, 64, 64), dtype=np.uint8)])
-    explained = answers[CAM].mean(axis=(1, 2)) + explanation_base(served.network)
-    assert np.abs(explained - answers[MARGIN]).max() <= 1e-5
-    assert answers[CAM].shape == (7, 2, 2)
-    assert np.ptp(answers[CAM]) > 0
-
-
-def test_a_film_without_any_activation_has_an_empty_map_and_the_base_as_margin() -> None:
-    class Blind(TriageNetwork):
-        def feature_maps(self, film: Tensor) -> Tensor:
-            return torch.zeros(len(film), 512, 2, 2)
-
-    torch.manual_seed(0)
-    blind = Blind(NetworkRecipe(architecture="resnet18", hidden=8, dropout=0.0)).eval()
-    answers = answer_network(ServedNetwork(blind, temperature=1.0), [drawn_films(2)])
-    assert not answers[CAM].any()
-    assert answers[MARGIN] == pytest.approx(explanation_base(blind), abs=1e-6)
 
 
 def test_all_answers_come_in_the_order_of_their_names() -> None:
-    served = small_export().served
+    served = served_of(SMALL)
     assert served.output_names == (PROBABILITY, FINDINGS, CAM, EMBEDDING, MARGIN)
-    answers = answer_network(served, [drawn_films(3), drawn_films(2, first=3)])
+    answers = answer_network(served, [drawn_inputs(3), drawn_inputs(2, first=3)])
     assert answers[FINDINGS].shape == (5, len(LABELS))
     assert answers[EMBEDDING].shape == (5, 4)
-    logits = served.network(torch.from_numpy(drawn_films(5))).detach()
+    assert answers[CAM].shape == (5, 2, 2)
+    logits = served.network(torch.from_numpy(drawn_inputs(5).films)).detach()
     torch.testing.assert_close(torch.from_numpy(answers[FINDINGS]).float(), torch.sigmoid(logits[:, 2:]))
 
 
 def test_a_network_without_findings_or_embedding_has_no_such_outputs() -> None:
-    bare = TriageNetwork(NetworkRecipe(architecture="resnet18", hidden=8, dropout=0.0)).eval()
-    assert ServedNetwork(bare, temperature=1.0).output_names == (PROBABILITY, CAM, MARGIN)
+    bare = TriageNetwork(NetworkRecipe(architecture="resnet18", hidden=8, dropout=0.0), size=SIZE).eval()
+    served = ServedNetwork(bare, temperature=1.0)
+    assert served.output_names == (PROBABILITY, CAM, MARGIN)
+    assert served.input_names == (FILM,)
 
 
-def test_served_logit_is_the_margin_over_the_temperature_plus_the_shift() -> None:
-    films = [drawn_films(4)]
-    served = small_export().served
-    expected = margins(served.network, films) / 1.7 - 0.6
+def test_a_network_of_findings_alone_answers_all_of_its_logits_as_findings() -> None:
+    recipe = KINDS["convolutional"]
+    answers = answer_network(served_of(recipe), [drawn_inputs(4, with_age_sex=True)])
+    assert answers[FINDINGS].shape == (4, len(recipe.findings))
+    any_of_them = 1 - np.prod(1 - answers[FINDINGS], axis=1)
+    assert answers[MARGIN] == pytest.approx(np.log(any_of_them / (1 - any_of_them)), abs=1e-4)
+    assert answers[CAM].shape == (4, 8, 8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_served_logit_is_the_margin_over_the_temperature_plus_offset_and_shift(kind: str) -> None:
+    recipe, served = KINDS[kind], served_of(KINDS[kind])
+    films = [drawn_inputs(4, with_age_sex=recipe.age_sex)]
+    offset = 0.0 if recipe.any_finding else CALIBRATION_OFFSET
+    expected = margins(served.network, films) / TEMPERATURE + offset + PRIOR_SHIFT
     assert answer_network(served, films)[PROBABILITY] == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-6)
 
 
-@settings(deadline=None)
-@given(st.floats(-6, 6), st.floats(0.05, 20), st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=20))
-def test_neither_shift_nor_temperature_ever_changes_the_rank(
-    shift: float, temperature: float, logits: list[float]
-) -> None:
-    class Given(nn.Module):
-        """A backbone that answers with the margins themselves."""
+def test_unknown_age_and_sex_of_all_films_are_the_same_as_none_given() -> None:
+    served, films = served_of(KINDS["residual"]), drawn_inputs(3).films
+    assert served.input_names == (FILM, AGE_SEX)
+    known = answer_network(served, [drawn_inputs(3, with_age_sex=True)])
+    silent = answer_network(served, [Inputs(films=films)])
+    unknown = answer_network(served, [Inputs(films=films, age_sex=unknown_age_sex(3))])
+    for name in served.output_names:
+        np.testing.assert_array_equal(silent[name], unknown[name])
+    assert np.abs(known[MARGIN] - unknown[MARGIN]).max() > 1e-3
+    np.testing.assert_array_equal(known[EMBEDDING], unknown[EMBEDDING])
 
-        head = nn.Sequential(nn.Linear(1, 1, bias=True), nn.Tanh(), nn.Dropout(), nn.Linear(1, 2))
+
+def test_a_graph_is_fed_what_it_takes_and_nothing_else() -> None:
+    inputs = drawn_inputs(2, with_age_sex=True)
+    assert list(feed(inputs, [FILM])) == [FILM]
+    np.testing.assert_array_equal(feed(inputs, [FILM, AGE_SEX])[AGE_SEX], inputs.age_sex)
+    assert np.isnan(feed(drawn_inputs(2), [FILM, AGE_SEX])[AGE_SEX]).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.floats(-6, 6),
+    st.floats(-6, 6),
+    st.floats(0.05, 20),
+    st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=20),
+)
+def test_neither_calibration_nor_shift_ever_changes_the_rank(
+    shift: float, offset: float, temperature: float, brightness: list[float]
+) -> None:
+    class Given(TriageNetwork):
+        """A backbone whose one feature is what it is given."""
 
         def feature_maps(self, film: Tensor) -> Tensor:
             return film.reshape(-1, 1, 1, 1)
 
-    network = Given().eval()
-    margin = torch.sort(torch.tensor(logits)).values
+    recipe = NetworkRecipe(
+        architecture="convolutional", filters=(1,), hidden=(), dropout=0.0, any_finding=False, findings=LABELS
+    )
+    network = Given(recipe, size=2).eval()
+    nn.init.ones_(network.head[-1].weight)
+    served = ServedNetwork(network, temperature=temperature, calibration_offset=offset, prior_shift=shift)
     with torch.no_grad():
-        probability, _, margin = ServedNetwork(network, temperature=temperature, prior_shift=shift)(margin)  # type: ignore[arg-type]
+        probability, *_, margin = served(torch.tensor(brightness))
     order = torch.argsort(margin, stable=True)
     assert (torch.diff(probability[order]) >= 0).all()
 
 
-def test_folded_and_rounded_network_stays_close_to_the_trained_one() -> None:
-    films = [drawn_films(8)]
-    folded = prepare_for_export(small_network(), half_precision_weights=False)
-    assert margins(folded, films) == pytest.approx(margins(small_network(), films), abs=1e-4)
-    rounded = prepare_for_export(small_network(), half_precision_weights=True)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in rounded.modules())
-    heavy = [parameter for parameter in rounded.parameters() if parameter.numel() >= 1024]
-    assert all(torch.equal(parameter, parameter.half().float()) for parameter in heavy)
-    assert margins(rounded, films) == pytest.approx(margins(small_network(), films), abs=1e-2)
+def test_margins_are_those_of_the_network_itself() -> None:
+    network = used_network(SMALL)
+    logits = network(torch.from_numpy(drawn_inputs(3).films)).detach().numpy()
+    assert margins(network, [drawn_inputs(2), drawn_inputs(1, first=2)]) == pytest.approx(
+        logits[:, 1] - logits[:, 0], abs=1e-5
+    )

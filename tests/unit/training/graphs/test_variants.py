@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.exports import drawn_films, export_facts, small_export
+from tests.support.exports import KINDS, drawn_films, export_facts, export_of, small_export
+from training.datasets.sample import Part, Sample
 from training.errors import ParityError, RunError
+from training.graphs.explanation import explanation_base
 from training.graphs.export_facts import Variants, read_export_facts, write_export_facts
 from training.graphs.graph import pack_graph
 from training.graphs.served import ServedNetwork
@@ -26,7 +30,12 @@ def graph() -> bytes:
 def evidence(tmp_path: Path) -> Evidence:
     path = tmp_path / "tensors.npy"
     np.save(path, drawn_films(12))
-    return Evidence(path=path, rows=range(2, 12), labels=np.arange(10) % 2, checked=4, threads=1)
+    samples = [
+        Sample(id=str(row), path=Path(), patient=str(row), findings=(), age_years=None if row % 3 else 6 * row, sex="M")
+        for row in range(12)
+    ]
+    table = [(sample, Part.CALIBRATE) for sample in samples]
+    return Evidence(path=path, table=table, rows=range(2, 12), labels=np.arange(10) % 2, checked=4, threads=1)
 
 
 def variants(**changes: object) -> Variants:
@@ -74,6 +83,16 @@ def test_the_reference_is_held_against_torch_and_against_its_own_margin(graph: b
     assert facts.completeness_max_difference <= facts.completeness_tolerance == 1e-5
 
 
+def test_age_and_sex_of_the_films_go_with_them_and_into_their_base(evidence: Evidence) -> None:
+    served = export_of(KINDS["residual"]).served
+    packed = pack_graph(export_of(KINDS["residual"]).proto, half_precision_weights=True)
+    with_age_sex = replace(evidence, with_age_sex=True)
+    facts = measure_reference(served, packed, with_age_sex, tolerance=1e-5)
+    assert facts.completeness_max_difference <= 1e-5
+    assert facts.explanation_base == explanation_base(served.network)
+    assert np.abs(evidence.scores(packed) - with_age_sex.scores(packed)).max() > 1e-4
+
+
 def test_a_graph_of_another_network_is_no_reference(graph: bytes, evidence: Evidence) -> None:
     served = small_export().served
     other = ServedNetwork(served.network, temperature=2.5, embedding=served.embedding).eval()
@@ -82,7 +101,7 @@ def test_a_graph_of_another_network_is_no_reference(graph: bytes, evidence: Evid
 
 
 def test_a_variant_that_is_the_reference_loses_nothing(graph: bytes, evidence: Evidence) -> None:
-    facts = measure_quantised(graph, graph, evidence, base=0.0, range_films=8)
+    facts = measure_quantised(graph, graph, evidence, network=small_export().served.network, range_films=8)
     assert (facts.auc_loss, facts.max_difference, facts.mean_difference) == (0.0, 0.0, 0.0)
     assert facts.cam_correlation_lowest == pytest.approx(1.0)
     assert facts.milliseconds > 0
@@ -94,6 +113,13 @@ def test_facts_are_read_as_they_were_written(int8: bool, tmp_path: Path) -> None
     write_export_facts(path, export_facts(int8=int8))
     assert read_export_facts(path) == export_facts(int8=int8)
     assert ("int8" in export_facts(int8=int8).document()["variants"]) is int8
+
+
+def test_facts_that_were_written_before_there_was_an_offset_have_none(tmp_path: Path) -> None:
+    path, document = tmp_path / "export.json", export_facts().document()
+    del document["calibration_offset"], document["calibration_remark"]
+    path.write_text(json.dumps(document))
+    assert read_export_facts(path) == export_facts()
 
 
 def test_facts_of_another_version_name_the_file_and_the_step(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,24 +14,30 @@ import torch
 from torch import Tensor, nn
 
 from tests.support import dying_fit
-from tests.support.dying_fit import RECIPE, Dots, dots_network, fitted, surroundings
+from tests.support.dying_fit import RECIPE, RECIPES, WATCHFUL, Dots, dots_network, fitted, judgement, surroundings
 from tests.support.threads import one_thread  # noqa: F401 - an autouse fixture
-from training.checkpoint import Checkpoints
-from training.errors import RunError, TrainingDiverged
+from training.errors import RecipeError, TrainingDiverged
 from training.learning.fitting import fit
-from training.learning.randomness import Draw, mixed_seed, shuffled_batches
+from training.learning.randomness import shuffled_batches
 from training.learning.task import Epoch, Judgement
-from training.ranks import Ranks
 from training.recipe import FitRecipe
 
 
 def run(
-    folder: Path, recipe: FitRecipe = RECIPE, aucs: list[float] | None = None
+    folder: Path, recipe: FitRecipe = RECIPE, judgements: list[Judgement] | None = None
 ) -> tuple[dict[str, Tensor], list[Epoch]]:
     epochs: list[Epoch] = []
-    answers = iter(aucs or [0.5] * recipe.epochs)
-    task = Dots(judge=lambda: Judgement(auc=next(answers)))
+    answers = iter(judgements or [judgement()] * recipe.epochs)
+    task = Dots(recipe, judge=lambda: next(answers))
     return fitted(recipe, task, replace(surroundings(folder), finished=epochs.append)), epochs
+
+
+def judged(*aucs: float) -> list[Judgement]:
+    return [judgement(auc=auc) for auc in aucs]
+
+
+def losing(*losses: float) -> list[Judgement]:
+    return [judgement(loss=loss) for loss in losses]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +67,102 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
 def test_the_best_epoch_is_kept_or_the_last_if_the_recipe_says_so(tmp_path: Path) -> None:
     shorter = RECIPE.model_copy(update={"schedule": "constant", "warmup": 0.0})
     after_two = run(tmp_path / "two", shorter.model_copy(update={"epochs": 2}))[0]
-    best = run(tmp_path / "best", shorter, [0.5, 0.9, 0.6, 0.7])[0]
-    last = run(tmp_path / "last", shorter.model_copy(update={"keep": "last"}), [0.5, 0.9, 0.6, 0.7])[0]
+    best = run(tmp_path / "best", shorter, judged(0.5, 0.9, 0.6, 0.7))[0]
+    last = run(tmp_path / "last", shorter.model_copy(update={"keep": "last"}), judged(0.5, 0.9, 0.6, 0.7))[0]
     assert torch.equal(best["0.weight"], after_two["0.weight"])
     assert torch.equal(last["0.weight"], run(tmp_path / "whole", shorter)[0]["0.weight"])
     assert not torch.equal(best["0.weight"], last["0.weight"])
+
+
+def test_the_epoch_of_the_least_loss_is_kept_where_the_loss_is_watched(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"schedule": "constant", "warmup": 0.0, "monitor": "loss"})
+    after_three = run(tmp_path / "three", recipe.model_copy(update={"epochs": 3}), losing(0.9, 0.8, 0.7))[0]
+    kept = run(tmp_path / "kept", recipe, losing(0.9, 0.8, 0.4, 0.6))[0]
+    assert torch.equal(kept["0.weight"], after_three["0.weight"])
+    _, epochs = run(tmp_path / "patient", recipe.model_copy(update={"patience": 1}), losing(0.9, 0.8, 0.9, 0.1))
+    assert len(epochs) == 3
+
+
+def test_what_is_watched_must_be_there_only_if_it_decides_something(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"monitor": "findings_auc"})
+    with pytest.raises(RecipeError, match='dots: monitor = "findings_auc" has no value'):
+        run(tmp_path / "best", recipe)
+    assert len(run(tmp_path / "last", recipe.model_copy(update={"keep": "last"}))[1]) == 4
+
+
+def test_the_averaged_weights_are_the_ones_that_are_judged(tmp_path: Path) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    class Overheard(Dots):
+        def judge(self, network: nn.Module) -> Judgement | None:
+            seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+            return super().judge(network)
+
+    recipe = RECIPE.model_copy(update={"keep": "last"})
+    state = fitted(recipe, Overheard(recipe), surroundings(tmp_path))
+    assert len(seen) == recipe.epochs
+    assert all(torch.equal(seen[-1][name], state[name]) for name in state)
+
+
+def test_a_plateau_lowers_the_rate_as_torch_does(tmp_path: Path) -> None:
+    losses = [0.9, 0.8, 0.8, 0.85, 0.7999, 0.5, 0.6, 0.6, 0.6, 0.4]
+    recipe = WATCHFUL.model_copy(update={"epochs": 10, "plateau_patience": 1, "plateau_factor": 0.2})
+    _, epochs = run(tmp_path, recipe, losing(*losses))
+    oracle = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.learning_rate)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(oracle, factor=0.2, patience=1)
+    expected = []
+    for loss in losses:
+        expected.append(oracle.param_groups[0]["lr"])
+        plateau.step(loss)
+    assert [epoch.learning_rate for epoch in epochs] == expected
+    assert len(set(expected)) == 3
+
+
+def test_a_plateau_without_select_films_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match='dots: schedule = "plateau" watches the loss on select films'):
+        fitted(WATCHFUL, Dots(WATCHFUL, judge=lambda: None), surroundings(tmp_path))
+
+
+def test_an_epoch_tells_what_was_answered_while_it_learnt(tmp_path: Path) -> None:
+    """Keras' way: the mean over films of what each batch's network, dropout included, said before its step."""
+    answers: list[Tensor] = []
+    truths: list[Tensor] = []
+
+    class Overheard(Dots):
+        def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            answers.append(outputs.detach())
+            truths.append(targets)
+            return super().loss(outputs, targets)
+
+    recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 24})
+    epochs: list[Epoch] = []
+    task = Overheard(recipe, judge=lambda: judgement(auc=0.8, findings_auc=0.7, loss=0.6))
+    fitted(recipe, task, replace(surroundings(tmp_path), finished=epochs.append))
+    assert [len(batch) for batch in truths] == [24, 24, 16]
+    outputs, targets = torch.cat(answers), torch.cat(truths)
+    (epoch,) = epochs
+    assert epoch.accuracy == pytest.approx(float((outputs.argmax(dim=1) == targets).float().mean()))
+    assert epoch.loss == pytest.approx(float(nn.functional.cross_entropy(outputs, targets)), rel=1e-6)
+    assert (epoch.select_auc, epoch.findings_auc, epoch.select_loss) == (0.8, 0.7, 0.6)
+    assert (epoch.select_accuracy, epoch.select_recall) == (0.5, None)
+
+
+def test_a_rate_that_follows_a_schedule_is_told_for_the_last_step_of_an_epoch(tmp_path: Path) -> None:
+    _, epochs = run(tmp_path)
+    total, warm = 4 * 8, round(0.2 * 4 * 8)
+    expected = [0.05 * 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm))) for step in (7, 15, 23, 31)]
+    assert [epoch.learning_rate for epoch in epochs] == pytest.approx(expected)
+
+
+def test_an_epoch_of_fewer_batches_draws_others_every_time(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"batches_per_epoch": 3, "epochs": 2})
+    films: list[int] = []
+    task = Dots(recipe)
+    fitted(recipe, task, replace(surroundings(tmp_path), passed=films.append))
+    assert task.batches_seen == 2 * 3
+    assert sum(films) == 2 * 3 * 8
+    first, second = (torch.cat(shuffled_batches(64, 8, seed=1, epoch=epoch, at_most=3)) for epoch in (1, 2))
+    assert set(first.tolist()) != set(second.tolist())
 
 
 class Relay(nn.Module):
@@ -92,7 +188,7 @@ def test_a_network_learns_through_what_computes_in_its_place(tmp_path: Path) -> 
 
 
 def test_patience_ends_it_after_so_many_epochs_without_a_better_one(tmp_path: Path) -> None:
-    _, epochs = run(tmp_path, RECIPE.model_copy(update={"epochs": 9, "patience": 2}), [0.5, 0.6, 0.6, 0.55, 0.9])
+    _, epochs = run(tmp_path, RECIPE.model_copy(update={"epochs": 9, "patience": 2}), judged(0.5, 0.6, 0.6, 0.55, 0.9))
     assert len(epochs) == 4
 
 
@@ -104,86 +200,31 @@ def test_a_loss_that_is_no_number_ends_the_training_and_names_stage_and_epoch(tm
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_an_auc_that_is_no_number_ends_the_training(tmp_path: Path, keep: str) -> None:
     with pytest.raises(TrainingDiverged, match="dots: the AUC of epoch 2 on select films is nan"):
-        run(tmp_path, RECIPE.model_copy(update={"keep": keep}), [0.5, math.nan, 0.6, 0.7])
+        run(tmp_path, RECIPE.model_copy(update={"keep": keep}), judged(0.5, math.nan, 0.6, 0.7))
 
 
-def killed_at(folder: Path, batch: int, *, seconds_within: float = 600.0) -> int:
-    command = [sys.executable, "-m", dying_fit.__name__, str(folder), str(batch), str(seconds_within)]
+def killed_at(folder: Path, name: str, batch: int, *, seconds_within: float = 600.0) -> int:
+    command = [sys.executable, "-m", dying_fit.__name__, str(folder), name, str(batch), str(seconds_within)]
     return subprocess.run(command, check=False).returncode
 
 
-def test_a_fit_killed_twice_at_any_step_ends_bitwise_as_if_undisturbed(tmp_path: Path) -> None:
-    undisturbed = fitted(RECIPE, Dots(), surroundings(tmp_path / "undisturbed"))
+def timeless(epoch: Epoch) -> Epoch:
+    return replace(epoch, films_per_second=0.0, seconds=0.0)
+
+
+@pytest.mark.parametrize("name", ["plain", "watchful"])
+def test_a_fit_killed_twice_at_any_step_ends_bitwise_as_if_undisturbed(tmp_path: Path, name: str) -> None:
+    recipe = RECIPES[name]
+    whole: list[Epoch] = []
+    undisturbed = fitted(recipe, Dots(recipe), replace(surroundings(tmp_path / "whole"), finished=whole.append))
     # In the second of four epochs of eight batches, which starts over; then in the third, kept after every batch.
-    assert killed_at(tmp_path / "killed", 11) == -signal.SIGKILL
-    assert killed_at(tmp_path / "killed", 10, seconds_within=0.0) == -signal.SIGKILL
+    assert killed_at(tmp_path / "killed", name, 11) == -signal.SIGKILL
+    assert killed_at(tmp_path / "killed", name, 10, seconds_within=0.0) == -signal.SIGKILL
     epochs: list[Epoch] = []
-    task = Dots()
-    resumed = fitted(RECIPE, task, replace(surroundings(tmp_path / "killed"), finished=epochs.append))
+    task = Dots(recipe)
+    resumed = fitted(recipe, task, replace(surroundings(tmp_path / "killed"), finished=epochs.append))
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4]
     assert task.batches_seen == 7 + 8
     assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
-
-
-def test_a_checkpoint_of_other_inputs_is_never_used(tmp_path: Path) -> None:
-    run(tmp_path)
-    assert surroundings(tmp_path).checkpoints.read("dots") is not None
-    assert Checkpoints(folder=tmp_path, key="other", say=print).read("dots") is None
-
-
-@pytest.mark.parametrize("damage", [lambda content: content[:-40], lambda content: b"", lambda content: b"\0" * 99])
-def test_a_broken_checkpoint_is_put_aside_aloud(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    said: list[str] = []
-    checkpoints = Checkpoints(folder=tmp_path, key="key", say=said.append)
-    checkpoints.write("dots", {"value": torch.ones(3), "texts": ["a"], "number": 1.5})
-    assert (checkpoints.read("dots") or {}).get("number") == 1.5
-    path = tmp_path / "dots.pt"
-    broken = damage(path.read_bytes())
-    path.write_bytes(broken)
-    assert checkpoints.read("dots") is None
-    assert (tmp_path / "dots.unreadable").read_bytes() == broken
-    assert not path.exists()
-    assert said == [
-        f"WARNING: {path} is no checkpoint; it is put aside as dots.unreadable, and its training starts over"
-    ]
-    checkpoints.clear()
-    assert not tmp_path.exists()
-
-
-def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_none(tmp_path: Path) -> None:
-    (tmp_path / "dots.pt").mkdir()
-    with pytest.raises(RunError, match=r"cannot read the checkpoint .*dots\.pt"):
-        Checkpoints(folder=tmp_path, key="key", say=print).read("dots")
-
-
-def test_another_number_of_ranks_has_checkpoints_of_its_own() -> None:
-    assert len({Ranks(size=size).keyed("key") for size in (1, 2, 3)}) == 3
-
-
-def test_a_rank_that_does_not_lead_writes_no_checkpoint(tmp_path: Path) -> None:
-    Checkpoints(folder=tmp_path / "none", key="key", say=print, writes=False).write("dots", {})
-    assert not (tmp_path / "none").exists()
-
-
-def test_batches_cover_every_film_once_and_depend_on_seed_and_epoch_alone() -> None:
-    batches = shuffled_batches(22, 8, seed=1, epoch=2)
-    assert sorted(torch.cat(batches).tolist()) == list(range(22))
-    assert torch.equal(torch.cat(batches), torch.cat(shuffled_batches(22, 8, seed=1, epoch=2)))
-    assert not torch.equal(torch.cat(batches), torch.cat(shuffled_batches(22, 8, seed=1, epoch=3)))
-
-
-def test_a_last_batch_too_small_for_two_films_a_rank_is_left_out() -> None:
-    assert [len(batch) for batch in shuffled_batches(17, 8, seed=1, epoch=1)] == [8, 8]
-    assert [len(batch) for batch in shuffled_batches(19, 8, seed=1, epoch=1, ranks=2)] == [8, 8]
-    assert [len(batch) for batch in shuffled_batches(20, 8, seed=1, epoch=1, ranks=2)] == [8, 8, 4]
-
-
-def test_every_purpose_and_place_of_a_run_has_its_own_seed() -> None:
-    def places() -> Iterator[int]:
-        for draw in Draw:
-            for seed in range(4):
-                for epoch in range(4):
-                    yield mixed_seed(draw, seed, epoch)
-                    yield from (mixed_seed(draw, seed, epoch, batch) for batch in range(20))
-
-    assert len(set(places())) == len(Draw) * 4 * 4 * 21
+    assert [timeless(epoch) for epoch in epochs] == [timeless(epoch) for epoch in whole]
+    assert len({epoch.learning_rate for epoch in epochs}) > 1

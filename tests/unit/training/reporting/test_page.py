@@ -147,5 +147,32 @@ def test_the_page_of_a_poor_report_is_written(tmp_path: Path) -> None:
     assert _Page(page).open == []
 
 
+def test_films_that_were_left_out_have_a_section_and_only_then(
+    report: dict[str, Any], page: str, tmp_path: Path
+) -> None:
+    assert 'id="left-out"' not in page
+    left_out = {"unreadable": {"films": 3, "parts": {"test": 1, "train": 2}}, "too_old": 14}
+    told = write_page(report | {"left_out": left_out}, tmp_path)
+    assert "Films that do not decode and were left out: 3 (test 1, train 2)." in told
+    assert "left out: 14." in told
+
+
+def test_the_network_is_described_and_activation_maps_are_pointed_to_but_not_shown(
+    report: dict[str, Any], page: str, tmp_path: Path
+) -> None:
+    assert "ResNet50, average pooling, tanh-512, softmax-2 and 3 findings; 24,557,000 parameters" in page
+    assert "Activation maps" not in page
+    drawn = {"convolutions": 53, "drawn": ["conv1"] * 20, "most_channels": 64}
+    told = write_page(report | {"activation_maps": drawn}, tmp_path)
+    assert "Activation maps of 20 of 53 convolutions" in told
+    assert "data:image" not in told
+
+
+def test_findings_say_how_many_are_above_wang_and_what_the_untrained_head_is(page: str, report: dict[str, Any]) -> None:
+    section = report["multilabel"]
+    assert f"in {section['above_wang_2017']} of the {section['compared_with_wang_2017']} findings" in page
+    assert "AUC of the head before it learnt: simulated." in page
+
+
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("'", "&#39;")

@@ -50,7 +50,7 @@ def test_the_same_report_gives_the_same_bytes(report: dict[str, Any], tmp_path: 
     assert drawn[0] == drawn[1]
 
 
-@pytest.mark.parametrize("name", [name for name in PLOTS if name not in ("history", "subgroups")])
+@pytest.mark.parametrize("name", [name for name in PLOTS if name not in ("head_history", "history", "subgroups")])
 def test_every_plot_of_test_films_says_how_many_there_are(report: dict[str, Any], name: str) -> None:
     figure = PLOTS[name](report)
     assert figure is not None
@@ -129,11 +129,72 @@ def test_reliability_tells_the_checked_probability_from_the_shifted_one_that_is_
     assert "shifted by -1.50" in lower
 
 
-def test_one_fine_tune_needs_no_legend_to_tell_it_from_others() -> None:
-    figure = PLOTS["history"]({"history": simulated_history(members=1)})
+def test_a_history_tells_train_from_select_films_and_fine_tunes_where_there_are_several() -> None:
+    for members, named in ((1, False), (2, True)):
+        figure = PLOTS["history"]({"history": simulated_history(members=members)})
+        assert figure is not None
+        (legend,) = figure.legends
+        said = [text.get_text() for text in legend.get_texts()]
+        assert said[:2] == ["train films", "select films"]
+        assert any("fine-tune 1" in text for text in said) is named
+    assert "20 epochs, 2 fine-tunes" in _texts(figure)
+
+
+def test_a_history_from_before_select_losses_were_kept_is_drawn_with_what_it_has() -> None:
+    old = [{"number": epoch, "loss": 0.6, "select_auc": 0.7, "findings_auc": None} for epoch in range(3)]
+    figure = PLOTS["history"]({"history": old})
     assert figure is not None
-    assert figure.legends == []
-    assert "10 epochs, 1 fine-tune" in _texts(figure)
+    loss, accuracy, area = (len(axes.get_lines()) for axes in figure.axes)
+    assert (loss, accuracy, area) == (1, 0, 1)
+
+
+def test_half_stands_beside_always_unhealthy_with_both_f3(report: dict[str, Any]) -> None:
+    figure = PLOTS["half"](report)
+    assert figure is not None
+    half, shown = report["test"]["operating_points"]["half"], _texts(figure)
+    assert f"F3 {half['f3']['value']:.4f}" in shown
+    assert f"F3 {half['f3_flag_everything']:.4f}, accuracy {report['test']['prevalence']:.4f}" in shown
+    assert f"{report['test']['healthy']:,}\n100%" in shown
+
+
+def test_negatives_end_at_half_with_the_counts_of_half(report: dict[str, Any]) -> None:
+    figure = PLOTS["negatives"](report)
+    assert figure is not None
+    true_negatives, false_negatives = (line.get_xydata() for line in figure.axes[0].get_lines())
+    counts = report["test"]["operating_points"]["half"]["confusion"]
+    assert true_negatives[-1].tolist() == [0.5, counts["true_negatives"]]
+    assert false_negatives[-1].tolist() == [0.5, counts["false_negatives"]]
+    assert np.all(np.diff(true_negatives[:, 0]) <= 0)
+    # More weight to unhealthy never predicts more films healthy.
+    assert np.all(np.diff(true_negatives[:, 1]) > -1e-9)
+
+
+def test_every_finding_has_its_matrix_and_its_curve_unless_no_film_carries_it(report: dict[str, Any]) -> None:
+    matrices, curves = PLOTS["finding_confusion"](report), PLOTS["finding_roc"](report)
+    assert matrices is not None
+    assert curves is not None
+    for found in report["multilabel"]["findings"]:
+        assert found["finding"] in _texts(matrices)
+        assert f"{found['true_negatives']:,}\n" in _texts(matrices)
+    bare = report | {"curves": report["curves"] | {"findings": {"Mass": report["curves"]["findings"]["Mass"]}}}
+    figure = PLOTS["finding_roc"](bare)
+    assert figure is not None
+    assert "no curve: Effusion, Hernia" in _texts(figure)
+
+
+def test_second_hand_figures_and_the_untrained_head_are_told_from_the_confirmed_ones(report: dict[str, Any]) -> None:
+    figure = PLOTS["findings"](report)
+    assert figure is not None
+    labels = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
+    places = [place.get_text() for place in figure.axes[0].get_yticklabels()]
+    second_hand = np.asarray(labels["Wang, second-hand"].get_xdata(), dtype=np.float64)
+    assert [value for value in second_hand.tolist() if not np.isnan(value)] == [0.767]
+    assert "Hernia" in places[int(np.flatnonzero(~np.isnan(second_hand))[0])]
+    assert "head before learning" in labels
+    without = report | {"untrained": {"how": "not measured", "findings_auc": {}}}
+    bare = PLOTS["findings"](without)
+    assert bare is not None
+    assert "head before learning" not in {str(line.get_label()) for line in bare.axes[0].get_lines()}
 
 
 def test_undefined_intervals_have_no_bars() -> None:

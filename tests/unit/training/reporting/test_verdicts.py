@@ -73,6 +73,16 @@ def test_unknown_views_show_nothing_about_views() -> None:
     assert _verdict(report, "bedside") is Verdict.NOT_SHOWN
 
 
+def test_a_flattened_auc_shows_nothing_about_findings_but_the_mean_of_single_ones_does(report: dict[str, Any]) -> None:
+    chance = {"value": 0.5, "low": 0.45, "high": 0.55, "note": None}
+    flattering = report | {"multilabel": report["multilabel"] | {"flattened_auc": 0.9}, "findings_mean_auc": chance}
+    assert _verdict(flattering, "common findings above rare ones") is Verdict.NOT_SHOWN
+    above = report | {"findings_mean_auc": chance | {"low": 0.51}}
+    assert _verdict(above, "common findings above rare ones") is Verdict.SHOWN
+    claims = [one.claim for one in statements(report | {"multilabel": None})]
+    assert not any("rare ones" in claim for claim in claims)
+
+
 def _verdict(report: dict[str, Any], claim: str) -> Verdict:
     (found,) = [one.verdict for one in statements(report) if claim in one.claim]
     return found

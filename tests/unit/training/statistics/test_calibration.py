@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn import metrics as sklearn_metrics
+from sklearn.linear_model import LogisticRegression
 from torch import from_numpy
 from torchmetrics.functional.classification import binary_calibration_error
 
-from training.errors import TrainingDiverged
+from training.errors import DatasetError, TrainingDiverged
 from training.statistics.calibration import (
     brier_score,
     expected_calibration_error,
+    fit_platt,
     fit_temperature,
     log_loss,
     prior_shift,
@@ -51,6 +53,104 @@ def test_the_temperature_is_the_one_with_the_least_log_loss() -> None:
         return float(sklearn_metrics.log_loss(labels, expit(margins / temperature)))
 
     assert loss(best) <= min(loss(best * 1.05), loss(best / 1.05), loss(1.0))
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (4.0, -30.0), (0.3, 12.0)])
+def test_slope_and_offset_are_those_of_a_logistic_regression(scale: float, shift: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    margins = scale * rng.normal(labels * 1.5, 1) + shift
+    fitted = fit_platt(margins, labels)
+    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit((margins - shift)[:, None], labels)
+    assert 1 / fitted.temperature == pytest.approx(float(oracle.coef_[0, 0]), rel=1e-4)
+    assert fitted.offset + shift / fitted.temperature == pytest.approx(float(oracle.intercept_[0]), abs=1e-4)
+    assert fitted.remark is None
+
+
+def test_an_offset_mends_what_independence_of_findings_costs() -> None:
+    rng = np.random.default_rng(1)
+    logit_any = rng.normal(-0.5, 1.5, 20_000)
+    labels = (rng.random(20_000) < expit(logit_any)).astype(int)
+    margins = 2 * logit_any + 3
+    fitted = fit_platt(margins, labels)
+    assert (fitted.temperature, fitted.offset) == pytest.approx((2.0, -1.5), abs=0.1)
+    calibrated = expit(margins / fitted.temperature + fitted.offset)
+    assert expected_calibration_error(labels, calibrated) < 0.02
+    assert expected_calibration_error(labels, expit(margins)) > 0.1
+
+
+@pytest.mark.parametrize("direction", [-1.0, 0.0], ids=["worse-than-chance", "nothing"])
+def test_a_network_that_learnt_nothing_comes_out_near_the_prevalence_and_says_so(direction: float) -> None:
+    rng = np.random.default_rng(2)
+    labels = (rng.random(300) < 0.3).astype(int)
+    margins = direction * rng.normal(labels, 0.5) + 7
+    fitted = fit_platt(margins, labels)
+    assert fitted.temperature == pytest.approx(20.0)
+    assert fitted.remark is not None
+    assert fitted.remark.startswith("the network's scores tell nothing of 300 calibrate films")
+    assert expit(margins / 20 + fitted.offset) == pytest.approx(labels.mean(), abs=0.03)
+
+
+def test_a_network_that_separates_all_films_says_so() -> None:
+    labels = np.array([0, 1] * 30)
+    fitted = fit_platt(labels * 2.0, labels)
+    assert fitted.temperature == pytest.approx(0.05)
+    assert fitted.remark is not None
+    assert "or separate them entirely" in fitted.remark
+
+
+def test_films_that_are_separated_widely_are_not_taken_for_calibrated() -> None:
+    # The loss is nothing long before the temperature is on its bound, so that the search ends in between.
+    labels = np.array([0, 1] * 20)
+    fitted = fit_platt((labels * 2 - 1) * np.linspace(8.0, 12.0, 40), labels)
+    assert 0.13 < fitted.temperature < 20
+    assert fitted.remark is not None
+    assert "or separate them entirely" in fitted.remark
+
+
+def test_margins_too_large_for_any_temperature_are_not_said_to_come_out_near_the_prevalence() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 2, 300)
+    fitted = fit_platt(3000 * rng.normal(labels, 1), labels)
+    assert fitted.temperature == pytest.approx(20.0)
+    assert fitted.remark is not None
+    assert "larger than any calibration can mend" in fitted.remark
+    assert "not to be believed" in fitted.remark
+
+
+def test_margins_that_hardly_differ_are_not_blown_up_to_probabilities_of_rounding() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 200)
+    # An untrained network of fourteen findings, each at even odds: log(2^14 - 1).
+    fitted = fit_platt(9.7 + 0.002 * rng.normal(labels, 1), labels)
+    assert fitted.temperature == pytest.approx(0.097, abs=1e-3)
+    assert fitted.remark is not None
+    assert fitted.remark.startswith("the network's scores hardly differ among 200 calibrate films")
+    assert fit_platt(np.full(200, 9.7), labels).temperature == pytest.approx(20.0)
+
+
+def test_films_of_one_kind_and_margins_of_no_number_calibrate_nothing() -> None:
+    with pytest.raises(DatasetError, match="all 5 calibrate films are healthy"):
+        fit_platt(np.arange(5.0), np.zeros(5, dtype=np.int64))
+    with pytest.raises(TrainingDiverged, match="no numbers"):
+        fit_platt(np.array([0.0, np.nan]), np.array([0, 1]))
+    for no_number in (np.nan, np.inf, -np.inf):
+        with pytest.raises(TrainingDiverged, match="no numbers"):
+            fit_temperature(np.array([0.0, 1.0, 2.0, no_number]), np.array([0, 1, 0, 1]))
+
+
+@given(
+    margins=st.lists(st.floats(-60, 60, width=32), min_size=2, max_size=40),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_slope_and_offset_never_change_the_rank(margins: list[float], seed: int) -> None:
+    found, labels = np.sort(np.array(margins)), np.random.default_rng(seed).integers(0, 2, len(margins))
+    labels[:2] = (1, 0)
+    fitted = fit_platt(found, labels)
+    assert 0.05 <= fitted.temperature <= 20
+    assert np.isfinite(fitted.offset)
+    assert (np.diff(found / fitted.temperature + fitted.offset) >= 0).all()
 
 
 @given(

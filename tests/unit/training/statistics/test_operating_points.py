@@ -63,6 +63,18 @@ def test_a_margin_lowers_certified_thresholds_only_and_says_so() -> None:
     assert lowered | {"sens95": None} == plain | {"sens95": None}
 
 
+def test_a_threshold_among_saturated_films_leaves_room_for_a_processor_that_says_a_digit_less() -> None:
+    films = invented_films(patients=200)
+    saturated = np.where(films.labels == 1, 1.0, films.scores)
+    grounds = Grounds(seed=3, shift=0.0, margin=0.0, patients_known=True, today=TODAY)
+    made = {point["name"]: point for point in operating_points(films.facts, saturated, RECIPE, grounds)}
+    for name in ("sens95", "expected95"):
+        assert made[name]["threshold"] <= np.nextafter(np.float32(1), np.float32(0))
+        assert "lowered to 0.999999" in made[name]["evidence"]
+    # No film lies below the others that share its probability, and the certificate must not say so.
+    assert f"fewer than {made['sens95']['certificate']['misses']} below the threshold" in made["sens95"]["evidence"]
+
+
 def test_a_threshold_that_the_margin_swallows_flags_everything() -> None:
     point = points(margin=0.9)["sens95"]
     assert point["threshold"] == FLAG_EVERYTHING

@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.support.scored_films import invented_films
 from training.statistics.anchors import anchors
 from training.statistics.intervals import Bootstrap
+from training.statistics.multilabel import FindingsJudgement
 from training.statistics.report import HALF, Judgement, measure, summary_table
 
 BOOTSTRAP = Bootstrap(replicates=100, seed=1)
@@ -26,9 +27,10 @@ JUDGEMENT = Judgement(
     shift=0.0,
     leave_out_disputed=True,
 )
+CALLED = FindingsJudgement(threshold=0.5, train_shares={"Mass": 0.2, "Hernia": 0.002})
 FILMS = invented_films(disputed=0.1)
 CALIBRATE = invented_films(seed=5, prefix="c")
-REPORT = measure(FILMS, CALIBRATE, JUDGEMENT, BOOTSTRAP)
+REPORT = measure(FILMS, CALIBRATE, JUDGEMENT, CALLED, BOOTSTRAP)
 
 
 def test_the_report_is_json_without_nan() -> None:
@@ -44,12 +46,12 @@ def test_disputed_films_count_in_their_own_sections_only() -> None:
 
 
 def test_a_recipe_that_trains_on_disputed_films_tests_on_them() -> None:
-    report = measure(FILMS, CALIBRATE, replace(JUDGEMENT, leave_out_disputed=False), BOOTSTRAP)
+    report = measure(FILMS, CALIBRATE, replace(JUDGEMENT, leave_out_disputed=False), CALLED, BOOTSTRAP)
     assert report["test"]["films"] == len(FILMS.labels)
 
 
 def test_without_disputed_films_their_section_is_empty_and_defined() -> None:
-    report = measure(invented_films(), CALIBRATE, JUDGEMENT, BOOTSTRAP)
+    report = measure(invented_films(), CALIBRATE, JUDGEMENT, CALLED, BOOTSTRAP)
     assert report["disputed"]["films"] == 0
     assert report["disputed"]["mean_probability"] is None
 
@@ -66,7 +68,7 @@ def test_calibration_is_judged_before_a_sites_shift() -> None:
     shifted = FILMS.scores / (FILMS.scores + (1 - FILMS.scores) * np.exp(2.0))
     moved = replace(FILMS, scores=shifted, variants={"fp32": shifted})
     judgement = replace(JUDGEMENT, shift=-2.0, thresholds={"fp32": JUDGEMENT.thresholds["fp32"]})
-    report = measure(moved, CALIBRATE, judgement, BOOTSTRAP)
+    report = measure(moved, CALIBRATE, judgement, CALLED, BOOTSTRAP)
     error = "expected_calibration_error"
     assert report["calibration"][error]["value"] == pytest.approx(REPORT["calibration"][error]["value"])
 
@@ -80,6 +82,19 @@ def test_findings_stand_beside_published_figures_that_were_confirmed() -> None:
     ]
     assert [each["name"] for each in anchors("Hernia")] == ["CheXNet", "Zech"]
     assert anchors("Fracture") == []
+
+
+def test_the_normal_film_as_the_positive_one_turns_sensitivity_and_specificity_around() -> None:
+    turned, half = REPORT["normal_as_positive"], REPORT["test"]["operating_points"][HALF]
+    assert (turned["positive_class"], turned["operating_point"]) == ("normal", HALF)
+    assert turned["sensitivity"] == half["specificity"]["value"]
+    assert turned["specificity"] == half["sensitivity"]["value"]
+    assert turned["accuracy"] == half["accuracy"]["value"]
+
+
+def test_only_findings_that_some_test_film_carries_have_a_curve() -> None:
+    assert list(REPORT["curves"]["findings"]) == ["Mass"]
+    assert REPORT["multilabel"]["films"] == REPORT["test"]["films"]
 
 
 def test_the_summary_names_baselines_and_their_distance() -> None:

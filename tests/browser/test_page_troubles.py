@@ -1,0 +1,124 @@
+"""The page when the service is gone, locked, or has no picture: it says so, and never shows less than it knew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.api.access import new_key
+from tests.browser.conftest import OpenPage
+from tests.support.films import png_film
+from tests.support.finding_bundles import write_finding_bundle
+from tests.support.gateway import GatewayProcess, WorkerProcess
+from tests.support.redis_server import RedisServer
+from tests.support.stack import StackProcess
+
+SHOWN = ".outcome:not(.pending)"
+
+
+@pytest.fixture
+def gateway(mortal_redis_server: RedisServer, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway without workers, to which any film is overdue after a second."""
+    with GatewayProcess(tmp_path, redis_url=mortal_redis_server.url, api_overdue_routine_seconds=1) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture
+def locked(redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[GatewayProcess, str]]:
+    """A gateway that asks for a key, and the key."""
+    key = new_key(tmp_path / "keys.json")
+    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=tmp_path / "keys.json") as running:
+        running.wait_ready()
+        yield running, key
+
+
+# Pages are named last: they are closed before their service is.
+
+
+def test_lost_gateway_is_said_and_the_waiting_film_gets_its_outcome_after_it_is_back(
+    gateway: GatewayProcess, mortal_redis_server: RedisServer, tmp_path: Path, open_page: OpenPage
+) -> None:
+    page = open_page(gateway.url, expected=("silence", "503"))
+    page.wait_for(".connection.connected")
+    page.wait_for("#unserved", "Nothing is scoring films")
+    page.choose(png_film(seed=1))
+    page.send()
+    page.wait_for(".outcome.pending", "Waiting")
+    page.wait_for("#worklist tbody tr")
+    gateway.kill()
+    page.wait_for(".connection.lost", "The service does not answer. The worklist is that of")
+    assert page.page.locator("#worklist tbody tr").count() == 1
+    page.choose(png_film(seed=2))
+    page.send()
+    page.wait_for("#send-message", "the same film twice is still one")
+    assert page.page.locator("#submit").is_enabled()
+    again = GatewayProcess(tmp_path, redis_url=mortal_redis_server.url, port=gateway.port)
+    bundle = write_finding_bundle(tmp_path / "bundle")
+    with again, WorkerProcess(tmp_path, redis_url=mortal_redis_server.url, bundle=bundle):
+        page.wait_for(".connection.connected")
+        page.wait_for(SHOWN)
+        page.page.wait_for_selector("#unserved", state="hidden")
+
+
+def test_service_that_cannot_know_is_never_shown_as_an_empty_worklist(
+    gateway: GatewayProcess, mortal_redis_server: RedisServer, open_page: OpenPage
+) -> None:
+    page = open_page(gateway.url, expected=("503",))
+    page.choose(png_film(seed=3))
+    page.send()
+    page.wait_for("#worklist .badge.overdue", "Overdue")
+    mortal_redis_server.kill()
+    page.wait_for(".connection.failing", "The worklist is that of")
+    assert page.page.locator("#worklist tbody tr").count() == 1
+    assert page.text("#worklist-note") == ""
+    mortal_redis_server.start()
+    page.wait_for(".connection.connected")
+
+
+def test_page_of_a_service_with_keys_asks_for_one_and_keeps_it_to_itself(
+    locked: tuple[GatewayProcess, str], open_page: OpenPage
+) -> None:
+    gateway, key = locked
+    page = open_page(gateway.url, expected=("401",))
+    page.wait_for(".connection.locked", "A key is needed")
+    page.page.fill("#key-value", key[:-1] + ("a" if key[-1] != "a" else "b"))
+    page.page.click("#key button")
+    page.wait_for(".connection.locked", "does not know this key")
+    page.page.fill("#key-value", key)
+    page.page.click("#key button")
+    page.wait_for(".connection.connected")
+    assert page.page.locator("#key").is_hidden()
+    page.choose(png_film(seed=4))
+    page.send()
+    page.wait_for(".outcome.pending")
+    stored = "() => JSON.stringify([localStorage, sessionStorage, document.cookie])"
+    assert key not in page.page.evaluate(stored) + page.page.content() + page.page.url
+
+
+def test_picture_past_retention_is_said_and_a_busy_service_is_asked_again(
+    open_page: OpenPage, stack: StackProcess
+) -> None:
+    page = open_page(stack.wait_ready(), expected=("410", "503"))
+    asked: list[str] = []
+
+    def busy_at_first(route: object) -> None:
+        asked.append("heat map")
+        if len(asked) > 1:
+            route.continue_()  # type: ignore[attr-defined]  # playwright's Route, which may not be installed
+            return
+        problem = '{"code":"pictures_busy","detail":"Too many pictures are being drawn."}'
+        headers = {"Retry-After": "1", "Content-Type": "application/problem+json"}
+        route.fulfill(status=503, headers=headers, body=problem)  # type: ignore[attr-defined]
+
+    page.page.route("**/heatmap.png", busy_at_first)
+    page.choose(png_film(seed=5))
+    page.send()
+    page.wait_for("img[alt*='heat map']")
+    assert len(asked) == 2
+    for kept in stack.data_dir.rglob("*.preview"):
+        kept.unlink()
+    page.page.locator("#worklist button").first.click()
+    page.wait_for(".picture p", "kept, but not any more")

@@ -1,0 +1,1 @@
+"""The five published systems that this product replaces: what each printed, what follows from it, and ours beside."""
