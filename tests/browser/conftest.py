@@ -36,10 +36,10 @@ def chromium() -> Iterator[object]:
 def stack(redis_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """``cxr-triage up`` with a bundle of findings that takes age and sex."""
     directory = tmp_path_factory.mktemp("page")
-    running = StackProcess(directory, bundle=write_finding_bundle(directory / "bundle"))
-    running.wait_ready()
-    yield running
-    assert running.stop() == 0, running.output[-3000:]
+    with StackProcess(directory, bundle=write_finding_bundle(directory / "bundle")) as running:
+        running.wait_ready()
+        yield running
+        assert running.stop() == 0, running.output[-3000:]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ const WAIT_SECONDS = 20;
 const BREATH_SECONDS = 1; // a proxy that cuts every wait short must not be asked without end
 const PAUSE_SECONDS = 3;
 
-// Of the film on the page. Aborted when another one is chosen, or the same again: a film is asked after by one call at a
+// Of the film on the page. Aborted when another is chosen, or the same again: a film is asked after by one call at a
 // time, and what nobody wants any more must not hold the few connections that a browser has for a service.
 let following = new AbortController();
 let meanings = null;
