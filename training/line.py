@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from model.bundle import read_manifest
+from model.errors import BundleError
 from training.datasets.collection import Collection
 from training.datasets.reading import read_collection
 from training.errors import DatasetError, RunError
@@ -169,9 +171,20 @@ def keys_of(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]
 
 
 def _is_finished(context: StepContext, step: Step, key: str) -> bool:
-    # The bundle lies outside of the step's folder; whoever removed it wants it again.
-    is_there = step.run is not publish.run or context.destination.exists()
+    is_there = step.run is not publish.run or _is_published(context)
     return is_there and context.run.key(step.name) == key
+
+
+def _is_published(context: StepContext) -> bool:
+    """Return whether the destination holds the bundle that this run put there.
+
+    It lies outside of the step's folder: whoever removed it wants it again, and another run may have published there.
+    """
+    try:
+        digest: str = json.loads(context.run.published.read_text(encoding="utf-8"))["digest"]
+        return read_manifest(context.destination)[1] == digest
+    except (OSError, BundleError):
+        return False
 
 
 def _adopted(context: StepContext, step: Step, key: str, others: Sequence[RunDirectory]) -> RunDirectory | None:

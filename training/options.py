@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 RecipeFile = Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped recipe.", show_default=False)]
-Data = Annotated[Path, typer.Option(help="Folder with the official table and the films.", show_default=False)]
+Data = Annotated[
+    Path, typer.Option(help="Folder of films and labels, in the form that the recipe reads.", show_default=False)
+]
 Out = Annotated[Path, typer.Option(help="Run directory; finished steps in it are kept.", show_default=False)]
 Init = Annotated[
     Path | None, typer.Option(help="Weights with the network's own keys; without, training starts from scratch.")

@@ -64,7 +64,8 @@ def read_sweep(path: Path, *presets: str) -> Sweep:
     ------
     RecipeError
         As ``read_recipe``; if there is no ``[sweep]``; or if a variation sets a key that the recipe does not have, an
-        index out of range, or a bad value. The message names variation and key.
+        index out of range, or a bad value. The message names variation and key. If a variation changes ``data``, or,
+        where ``loss`` chooses, what the loss is: figures of select patients would be compared that mean other things.
     """
     base, sweep, source = _read(path, presets)
     if sweep is None:
@@ -78,6 +79,8 @@ def read_sweep(path: Path, *presets: str) -> Sweep:
         )
         for variation in sweep.runs()
     ]
+    for run in runs:
+        _require_comparable(run, base, sweep.choose, source=source)
     return Sweep(base=base, choose=sweep.choose, runs=tuple(runs))
 
 
@@ -106,6 +109,8 @@ def _read(path: Path, presets: tuple[str, ...]) -> tuple[Recipe, SweepRecipe | N
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     known = document.pop(_PRESETS, {})
+    if not isinstance(known, Mapping) or not all(isinstance(preset, Mapping) for preset in known.values()):
+        raise RecipeError(f"{path}: {_PRESETS}: every preset is a table of values, [{_PRESETS}.NAME]")
     for preset in presets:
         if preset not in known:
             raise RecipeError(f"{path} has no preset '{preset}'; it has: {', '.join(known) or 'none'}")
@@ -113,6 +118,17 @@ def _read(path: Path, presets: tuple[str, ...]) -> tuple[Recipe, SweepRecipe | N
     sweep = document.pop(_SWEEP, None)
     recipe = parse_recipe(document, source=str(path))
     return recipe, None if sweep is None else _parsed(SweepRecipe, sweep, source=str(path), above=(_SWEEP,)), str(path)
+
+
+def _require_comparable(run: SweptRecipe, base: Recipe, choose: str, *, source: str) -> None:
+    """Refuse a run whose choosing figure is one of other films, or another loss, than that of its neighbours."""
+    if run.recipe.data != base.data:
+        section, why = "data", "runs are compared on the same films"
+    elif choose == "loss" and run.recipe.loss != base.loss:
+        section, why = "loss", 'with choose = "loss", runs are compared by the same loss'
+    else:
+        return
+    raise RecipeError(f"{source}: variation '{run.name}' changes [{section}], but {why}; put it into a preset instead")
 
 
 def _parsed(kind: type[Parsed], document: Any, *, source: str, above: tuple[str, ...] = ()) -> Parsed:

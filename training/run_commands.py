@@ -58,7 +58,8 @@ def run(
         dismiss(ranks)
     if until == STEP_NAMES[-1]:
         context.console.print(f"bundle: {context.destination}", soft_wrap=True)
-    if run_directory.key("evaluate") is not None:
+    # What an earlier order left behind is no report of this one.
+    if STEP_NAMES.index(until) >= STEP_NAMES.index("evaluate"):
         context.console.print(f"report: {run_directory.report}", soft_wrap=True)
 
 

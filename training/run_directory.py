@@ -1,16 +1,14 @@
-"""Names every file that training steps exchange, and makes a step's folder appear whole or not at all.
+"""Names every file that training steps exchange, and keeps two processes from working in one run.
 
-A step writes into a hidden folder beside its place; when it has returned, a stamp with the key of its inputs is added
-and the folder gets its name by one rename. A process that dies in between leaves nothing that looks finished.
+A step's folder is there whole or not at all: ``step_folders`` sees to that.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.errors import RunError
 from training.recipe import Recipe
+from training.step_folders import adopted, finished_key, read_stamp, written
 from training.weights_facts import WeightsFacts
 
 STEP_NAMES = ("manifest", "pixels", "features", "head", "finetune", "export", "threshold", "evaluate", "publish")
 
-_STAMP = "stamp.json"
 _LOCK = ".lock"
 
 
@@ -39,14 +37,6 @@ class Order(BaseModel):
     init: Path | None
     init_sha256: str | None
     init_facts: WeightsFacts | None = None
-
-
-class _Stamp(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: str
-    key: str
-    commit: str
 
 
 @dataclass(frozen=True)
@@ -165,11 +155,7 @@ class RunDirectory:
 
     def key(self, step: str) -> str | None:
         """Return the key of the inputs that ``step`` was finished with, or ``None`` if it is not finished."""
-        try:
-            return self._stamp(step).key
-        except (OSError, ValueError):
-            # Whatever the stamp holds, a step that cannot show its key was not finished by this code.
-            return None
+        return finished_key(self.root / step)
 
     def commits(self) -> dict[str, str]:
         """Return the commit of the code that ran each step before ``publish``; those of kept steps may be older.
@@ -179,10 +165,7 @@ class RunDirectory:
         OSError, ValueError
             If one of them is not finished.
         """
-        return {step: self._stamp(step).commit for step in STEP_NAMES[:-1]}
-
-    def _stamp(self, step: str) -> _Stamp:
-        return _Stamp.model_validate_json((self.root / step / _STAMP).read_bytes())
+        return {step: read_stamp(self.root / step).commit for step in STEP_NAMES[:-1]}
 
     @contextmanager
     def locked(self, *, create: bool = False) -> Iterator[None]:
@@ -210,53 +193,20 @@ class RunDirectory:
         finally:
             os.close(lock)
 
-    @contextmanager
-    def writing(self, step: str, key: str, *, commit: str) -> Iterator[Path]:
+    def writing(self, step: str, key: str, *, commit: str) -> AbstractContextManager[Path]:
         """Hand out a fresh folder for ``step``; on leaving without an error, stamp it and move it to its place.
 
-        The stamp names the ``key`` of the step's inputs and the ``commit`` of the code that ran it.
-
-        A finished folder of other inputs is replaced, in that same moment.
+        The stamp names the ``key`` of the step's inputs and the ``commit`` of the code that ran it. A finished folder
+        of other inputs is replaced, in that same moment.
         """
-        staging = self.root / f".{step}.partial"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        yield staging
-        stamp = staging / _STAMP
-        stamp.write_text(_Stamp(step=step, key=key, commit=commit).model_dump_json() + "\n", encoding="utf-8")
-        for path in (path for path in staging.rglob("*") if path.is_file()):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        self._put_in_place(step, staging)
-
-    def _put_in_place(self, step: str, staging: Path) -> None:
-        place, outdated = self.root / step, self.root / f".{step}.outdated"
-        shutil.rmtree(outdated, ignore_errors=True)
-        if place.exists():
-            place.rename(outdated)
-        staging.rename(place)
-        shutil.rmtree(outdated, ignore_errors=True)
+        return written(self.root / step, key, commit=commit)
 
     def adopt(self, step: str, other: RunDirectory, key: str) -> bool:
         """Take over ``step`` from another run that finished it with ``key``; return whether it could be.
 
-        Files are shared by hard links where the file system has them, else copied: a finished step's files are never
-        written to again, only replaced. Whole or not at all, as ``writing``; the key is checked on what was taken.
+        Whole or not at all, as ``writing``; the two runs share the files, which neither writes to again.
         """
-        if other.key(step) != key:
-            return False
-        staging = self.root / f".{step}.partial"
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            shutil.copytree(other.root / step, staging, copy_function=_link_or_copy)
-            stamp = _Stamp.model_validate_json((staging / _STAMP).read_bytes())
-        except (OSError, ValidationError):
-            # Gone meanwhile, or no room for it: whoever asks runs the step itself, which says what is wrong.
-            return False
-        if stamp.key != key:
-            return False
-        self._put_in_place(step, staging)
-        return True
+        return adopted(self.root / step, other.root / step, key)
 
     def write_order(self, order: Order) -> None:
         """Record what the run is asked to do; repeating a run replaces it.
@@ -288,10 +238,3 @@ class RunDirectory:
             raise RunError(f"{self.root} is not a run directory: start it with `cxr-train run`") from error
         except (ValidationError, UnicodeDecodeError) as error:
             raise RunError(f"{self.order} was not written by this version; start a new run directory") from error
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

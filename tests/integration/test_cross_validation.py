@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.datasets import write_collection
 from tests.support.training_runs import TINY
-from training.cli import cross_validate
 from training.fold_runs import fold_directory
+from training.series_commands import cross_validate
 from training.statistics.scored_films import read_scored_films
 
 FOLDS = 2

@@ -110,6 +110,17 @@ def test_steps_run_one_by_one_and_status_shows_them(
     assert shown.count("yes") == 1
 
 
+def test_a_run_that_stops_early_names_no_report_of_an_earlier_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = str(write_collection(tmp_path / "data", patients=60, films_per_patient=1, pixels=32))
+    with RunDirectory(tmp_path / "run").writing("evaluate", "of another order", commit="none") as output:
+        (output / "report.json").write_text("{}")
+    order = ("--preset", "cpu", "--data", data, "--out", str(tmp_path / "run"), "--until", "manifest")
+    assert run(monkeypatch, "run", RECIPE, *order) == 0
+    assert "report:" not in capsys.readouterr().out
+
+
 def test_status_tells_what_another_order_has_outdated_even_without_the_films(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

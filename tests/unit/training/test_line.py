@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model.bundle import read_manifest
+from tests.support.bundles import write_tiny_bundle
 from tests.support.datasets import write_collection
 from tests.support.training_runs import context_of, printed, tiny_recipe
+from training.datasets.reading import read_collection
 from training.errors import DatasetError
-from training.line import keys_of, run_line, run_step
+from training.line import State, keys_of, run_line, run_step, states
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +98,21 @@ def test_a_line_ends_where_it_is_told_to_and_takes_from_others_what_is_the_same(
     assert "pixels: the same as in first, taken from there" in printed(second)
     other = context_of(tmp_path / "other", tiny_recipe(data={"test": 0.3, "train": 0.3}), drawn)
     assert run_line(other, until="manifest", others=[first.run, second.run]) == ["manifest"]
+
+
+def test_a_bundle_counts_as_published_only_while_it_is_the_one_that_this_run_put_there(
+    tmp_path: Path, drawn: Path
+) -> None:
+    context = context_of(tmp_path / "run", tiny_recipe(), drawn)
+    key = {
+        step.name: key for step, key in keys_of(context, read_collection(drawn, context.order.recipe.data).fingerprint)
+    }
+    write_tiny_bundle(context.destination)
+    _, digest = read_manifest(context.destination)
+    with context.run.writing("publish", key["publish"], commit="none") as output:
+        (output / context.run.published.name).write_text(json.dumps({"digest": digest}))
+    assert dict(states(context))["publish"] is State.FINISHED
+    shutil.rmtree(context.destination)
+    assert dict(states(context))["publish"] is State.OUTDATED
+    write_tiny_bundle(context.destination, size=32)
+    assert dict(states(context))["publish"] is State.OUTDATED

@@ -122,12 +122,23 @@ def test_a_variation_sets_whole_lists_and_what_was_not_set(write: Callable[[str]
         (f"{BASE}\n[sweep]\ngrid = {{ seed = [] }}", "sweep: Value error, the grid has no value for seed"),
         (f"{BASE}\n[sweep]\ngrid = {{ 'bundle.licence' = ['a b'] }}", "would be called 'licence=a b'; give variations"),
         (varied("seed").replace('"odd"', '"../odd"'), "sweep.variations.0.name: String should match"),
+        (varied("data.split", '"image"'), "variation 'odd' changes [data], but runs are compared on the same films"),
+        (
+            f"{BASE}\n[sweep]\nchoose = 'loss'\ngrid = {{ 'loss.any_weight' = [1.0, 2.0] }}",
+            "variation 'any_weight=2.0' changes [loss], but with choose",
+        ),
     ],
 )
 def test_a_faulty_sweep_is_refused_by_variation_and_key(write: Callable[[str], Path], text: str, said: str) -> None:
     with pytest.raises(RecipeError) as refused:
         read_sweep(write(text))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["presets = 3", "[presets]\ncpu = 64"])
+def test_a_preset_that_is_no_table_is_refused(write: Callable[[str], Path], text: str) -> None:
+    with pytest.raises(RecipeError, match="presets: every preset is a table"):
+        read_recipe(write(text), "cpu")
 
 
 def test_a_faulty_sweep_is_refused_by_run_too(write: Callable[[str], Path]) -> None:
