@@ -35,10 +35,10 @@ def collect(
 ) -> None:
     """Gather the figures that the reports printed from finished runs of ours, under both splits."""
     from training.reports.collecting import collect as collected
-    from training.reports.results import write_results
+    from training.reports.documents import write_document
 
     results = collected(runs, preset or ("cpu",))
-    write_results(results, out)
+    write_document(results, out)
     figures = sum(len(found) for run in results.runs for found in run.figures.values())
     Console().print(f"{figures} figures of {len(results.runs)} runs: {out}", soft_wrap=True, markup=False)
 
@@ -49,9 +49,10 @@ def count(
     out: Annotated[Path, typer.Option(help="JSON file to write.", show_default=False)],
 ) -> None:
     """Count the official table of ChestX-ray14, for what the reports say of their data."""
-    from training.reports.official_table import count_table, write_counts
+    from training.reports.documents import write_document
+    from training.reports.official_table import count_table
 
-    write_counts(count_table(table), out)
+    write_document(count_table(table), out)
 
 
 def _print_overview(console: Console) -> None:

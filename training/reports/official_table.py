@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import gzip
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from training.datasets.nih import FINDINGS, NO_FINDING
-from training.errors import DatasetError, RunError
+from training.errors import DatasetError
 from training.recipe.section import Section
 
 _COUNTS = Path(__file__).with_suffix(".json")
@@ -95,22 +94,6 @@ def count_table(path: Path) -> OfficialTable:
         films_of_patients=_histogram(rows),
         films_with_findings_of_patients=_histogram(unhealthy),
     )
-
-
-def write_counts(table: OfficialTable, path: Path) -> None:
-    """Write counts as ``official_table`` reads them, whole or not at all.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(json.dumps(table.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise RunError(f"cannot write {path} ({error.strerror})") from error
 
 
 def _rows(path: Path) -> Iterable[dict[str, str]]:

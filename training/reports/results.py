@@ -92,22 +92,6 @@ def read_results(path: Path = _PACKAGED) -> Results:
         raise RunError(f"{path} holds no collected results: {str(error).splitlines()[0]}") from error
 
 
-def write_results(results: Results, path: Path) -> None:
-    """Write results whole or not at all.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(results.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise RunError(f"cannot write {path} ({error.strerror})") from error
-
-
 def as_ours(found: Any) -> Ours:
     """Return a number, a text, or a figure of ``report.json`` (``value``, ``low``, ``high``, ``note``)."""
     if isinstance(found, dict):

@@ -12,8 +12,9 @@ import pytest
 from tests.support.collected_runs import VALUE, write_finished_runs
 from training.errors import RecipeError, RunError
 from training.reports.collecting import collect
+from training.reports.documents import write_document
 from training.reports.published import read_published
-from training.reports.results import SPLITS, Ours, Results, is_current, read_results, write_results
+from training.reports.results import SPLITS, Ours, Results, is_current, read_results
 
 CPU = ("cpu",)
 
@@ -66,7 +67,7 @@ def test_a_run_is_current_until_its_recipe_changes(finished: Path, recipe: str) 
 
 def test_results_are_read_back_as_they_were_written(finished: Path, tmp_path: Path) -> None:
     results = collect(finished, CPU)
-    write_results(results, tmp_path / "results.json")
+    write_document(results, tmp_path / "results.json")
     assert read_results(tmp_path / "results.json") == results
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
@@ -170,7 +171,7 @@ def test_counts_stay_whole_numbers(runs: Path, tmp_path: Path) -> None:
     document = json.loads(report.read_text())
     document["test"]["operating_points"]["half"]["confusion"]["true_positives"] = 0
     report.write_text(json.dumps(document))
-    write_results(collect(runs, CPU), tmp_path / "results.json")
+    write_document(collect(runs, CPU), tmp_path / "results.json")
     run = read_results(tmp_path / "results.json").run("healthy_unhealthy", "patient")
     assert run is not None
     value = run.figures["report"]["test.operating_points.half.confusion.true_positives"].value
@@ -179,4 +180,4 @@ def test_counts_stay_whole_numbers(runs: Path, tmp_path: Path) -> None:
 
 def test_results_that_cannot_be_written_are_an_error(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot write"):
-        write_results(Results(runs=()), tmp_path / "absent" / "results.json")
+        write_document(Results(runs=()), tmp_path / "absent" / "results.json")

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.shared_data import shared_data
 from training.errors import DatasetError, RunError
-from training.reports.official_table import count_table, official_table, write_counts
+from training.reports.documents import write_document
+from training.reports.official_table import count_table, official_table
 
 _HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
 _ROWS = (
@@ -42,7 +43,7 @@ def test_a_table_is_counted_plain_or_gzipped(tmp_path: Path, name: str) -> None:
     assert (found.films, found.patients, found.no_finding, found.labels) == (3, 2, 1, 3)
     assert (found.findings["Mass"], found.alone["Mass"]) == (2, 1)
     assert (found.oldest_years, found.films_of_patients) == (414, {1: 1, 2: 1})
-    write_counts(found, tmp_path / "counts.json")
+    write_document(found, tmp_path / "counts.json")
     assert type(found).model_validate_json((tmp_path / "counts.json").read_text()) == found
 
 
@@ -72,4 +73,4 @@ def test_a_file_that_is_no_gzip_is_named(tmp_path: Path) -> None:
 
 def test_counts_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot write"):
-        write_counts(official_table(), tmp_path / "absent" / "counts.json")
+        write_document(official_table(), tmp_path / "absent" / "counts.json")
