@@ -32,6 +32,7 @@ def test_wheel_carries_scripts_bundle_and_page_but_no_tests(wheel: Path) -> None
     assert {f"services/api/web/{path.name}" for path in (ROOT / "services" / "api" / "web").iterdir()} <= set(names)
     assert any(name.startswith("model/bundles/") and name.endswith("manifest.json") for name in names)
     assert any(name.startswith("training/recipes/") and name.endswith(".toml") for name in names)
+    assert any(name.startswith("training/reports/published/") and name.endswith(".toml") for name in names)
 
 
 @pytest.mark.timeout(600)
