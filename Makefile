@@ -12,7 +12,7 @@ ARGS ?=
 # Runs a recipe line and says how long it took.
 TIMED = started=$$SECONDS; status=0; $(1) || status=$$?; echo "make $@: $$((SECONDS - started)) s"; exit $$status
 
-.PHONY: help demo test check format docs bar bench-training reports ci wheel clean
+.PHONY: help demo test check format docs bar bar-release bench-training reports audit sbom ci wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -44,8 +44,11 @@ format: $(VENV)/.develop  ## rewrite the sources in the house's format
 docs: $(VENV)/.develop  ## regenerate docs/settings.md, docs/errors.md, docs/reports.md and .env.example
 	$(BIN)/python docs/generate.py
 
-bar: $(VENV)/.develop  ## the reliability suite: real processes, killed
-	@$(call TIMED,TRIAGE_STATE_MACHINE_EXAMPLES=150 $(BIN)/python -m pytest -m bar $(ARGS))
+bar: $(VENV)/.develop  ## the reliability suite: real processes killed, starved and attacked; one JSON line a row
+	@$(call TIMED,TRIAGE_STATE_MACHINE_EXAMPLES=150 $(BIN)/python -m pytest -m "bar or row" $(ARGS))
+
+bar-release: $(VENV)/.develop  ## the rows that take hours: soak, 50,000 damaged files, false quarantine
+	@$(call TIMED,$(BIN)/python -m pytest -m release $(ARGS))
 
 # The films lie outside of the repository; finished steps and folds in runs/bench are kept.
 DATA ?= ../shared/data
@@ -75,6 +78,19 @@ reports: $(BENCH)/backbone.pth  ## run the five published systems on DATA, by im
 	done
 	$(BIN)/cxr-train reports collect $(REPORTS) --out training/reports/results.json
 	$(BIN)/python docs/generate.py
+
+$(VENV)/.audit: pyproject.toml constraints.txt | $(VENV)/.develop
+	$(INSTALL) '.[audit]'
+	touch $@
+
+audit: $(VENV)/.audit  ## ask for known vulnerabilities of the pinned packages; says when the feed does not know them
+	$(BIN)/python .ci/audit.py
+
+sbom: $(VENV)/.audit  ## write dist/sbom.json (CycloneDX) of what a worker on a CPU installs
+	$(PYTHON) -m venv build/serving
+	build/serving/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[cpu]'
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom.json build/serving/bin/python
 
 ci: check test bar  ## what .ci/run calls after installing system packages
 

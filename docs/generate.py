@@ -13,8 +13,8 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from model.errors import ModelError, Reason
+from services.api.answers import NEVER_ANSWERED, TABLE
 from services.api.errors import ApiError
-from services.api.problems import NEVER_ANSWERED, TABLE
 from services.jobs.errors import JobsError
 from services.jobs.settings import SETTINGS
 from training.errors import TrainingError

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from model.bundle_files import (
+    FILES,
+    MANIFEST_BYTES,
+    check_nothing_else,
+    check_unpacked_size,
+    read_file,
+    write_directory,
+)
 from model.demographics import AgeSex
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
 from model.image import Tensor
@@ -57,6 +64,15 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class VerifiedFiles:
+    """Every byte of a bundle, as its manifest pins it. ``contents`` holds the manifest too."""
+
+    manifest: Manifest
+    digest: str
+    contents: Mapping[str, bytes]
+
+
 def read_manifest(directory: Path) -> tuple[Manifest, str]:
     """Parse the manifest alone; return it with its digest.
 
@@ -66,43 +82,81 @@ def read_manifest(directory: Path) -> tuple[Manifest, str]:
         If there is no manifest in ``directory``.
     BundleIncompatible
         If it is no manifest of schema version 1.
+    BundleCorrupt
+        If it is no plain file, or too large for one.
     """
-    path = directory / MANIFEST_FILE
+    content = _read_manifest_bytes(directory)
+    return _parsed(directory, content), _sha256(content)
+
+
+def _read_manifest_bytes(directory: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return read_file(directory / MANIFEST_FILE, most_bytes=MANIFEST_BYTES)
     except OSError as error:
         raise BundleNotFound(f"no bundle at {directory}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
+
+
+def _parsed(directory: Path, content: bytes) -> Manifest:
     try:
-        return Manifest.model_validate_json(content), _sha256(content)
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
+        path = directory / MANIFEST_FILE
         raise BundleIncompatible(f"{path} is not a manifest of this version: {where}: {first['msg']}") from error
 
 
-def read_bundle(directory: Path) -> Bundle:
-    """Read and verify a whole bundle; each file is read once, hashed, and used from those same bytes.
+def read_files(directory: Path) -> VerifiedFiles:
+    """Read and verify every file of a bundle; each is read once, hashed, and handed out as those same bytes.
 
     Raises
     ------
     BundleNotFound, BundleIncompatible
         As ``read_manifest``.
     BundleCorrupt
-        If a file is missing or its sha256 differs from the manifest, or the golden inputs do not fit it.
+        If a file is missing, a symbolic link, too large, or its sha256 differs from the manifest; if the directory
+        holds a file that the manifest does not name.
     """
-    manifest, digest = read_manifest(directory)
-    contents: dict[str, bytes] = {}
+    document = _read_manifest_bytes(directory)
+    manifest = _parsed(directory, document)
+    if len(manifest.files) > FILES:
+        raise BundleIncompatible(f"bundle {directory} names {len(manifest.files)} files; at most {FILES} are read")
+    check_nothing_else(directory, manifest.files, besides=MANIFEST_FILE)
+    contents = {MANIFEST_FILE: document}
     for name, expected in manifest.files.items():
         try:
-            contents[name] = (directory / name).read_bytes()
+            contents[name] = read_file(directory / name)
         except OSError as error:
             raise BundleCorrupt(f"bundle {directory}: cannot read {name} ({error.strerror})") from error
         if _sha256(contents[name]) != expected:
             raise BundleCorrupt(f"bundle {directory}: {name} differs from the sha256 in its manifest")
+    return VerifiedFiles(manifest=manifest, digest=_sha256(document), contents=contents)
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """Read and verify a whole bundle.
+
+    Raises
+    ------
+    BundleNotFound, BundleIncompatible, BundleCorrupt
+        As ``read_files`` and ``bundle_of``.
+    """
+    return bundle_of(read_files(directory), directory)
+
+
+def bundle_of(files: VerifiedFiles, directory: Path) -> Bundle:
+    """Return what verified files amount to; ``directory`` is where they were found, for messages only.
+
+    Raises
+    ------
+    BundleCorrupt
+        If the golden inputs or the gate's arrays do not fit the manifest.
+    """
+    manifest, contents = files.manifest, files.contents
     tensors, age_sex = _read_golden(directory / GOLDEN_FILE, contents[GOLDEN_FILE], manifest)
     return Bundle(
         manifest=manifest,
-        digest=digest,
+        digest=files.digest,
         network=contents[NETWORK_FILE],
         golden_tensors=tensors,
         golden_age_sex=age_sex,
@@ -111,6 +165,7 @@ def read_bundle(directory: Path) -> Bundle:
 
 
 def _read_golden(path: Path, content: bytes, manifest: Manifest) -> tuple[Tensor, AgeSex | None]:
+    check_unpacked_size(path, content)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             tensors: Tensor = archive["tensors"]
@@ -128,6 +183,7 @@ def _read_golden(path: Path, content: bytes, manifest: Manifest) -> tuple[Tensor
 
 
 def _read_gate(path: Path, content: bytes) -> GateArrays:
+    check_unpacked_size(path, content)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = GateArrays(mean=archive["mean"], covariance=archive["covariance"])
@@ -157,26 +213,8 @@ def write_bundle(directory: Path, manifest: Manifest, contents: dict[str, bytes]
         raise FileExistsError(f"{directory} exists; bundles are immutable, choose another name or version")
     pinned = manifest.model_copy(update={"files": {name: _sha256(content) for name, content in contents.items()}})
     document = json.dumps(pinned.model_dump(mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"
-    staging = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for name, content in {**contents, MANIFEST_FILE: document}.items():
-        with (staging / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    staging.rename(directory)
-    _sync_directory(directory.parent)
+    write_directory(directory, {**contents, MANIFEST_FILE: document})
     return _sha256(document)
-
-
-def _sync_directory(directory: Path) -> None:
-    # Without this a power cut may forget the rename, though not the files.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def pack_golden(tensors: Tensor, age_sex: AgeSex | None = None) -> bytes:

@@ -17,6 +17,8 @@ from model.image import GrayImage, Tensor
 
 # OpenCV rounds an averaged integer to an integer: half a level. From this span on that is at most 2.5e-4 of the range.
 _INTEGER_SPAN: Final = 2000.0
+# The largest square that a network may ask for; what hands tensors on can reserve room for it.
+MAX_SIDE: Final = 1024
 
 
 class PreprocessingSpec(BaseModel):
@@ -28,7 +30,7 @@ class PreprocessingSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(ge=28, le=1024)
+    size: int = Field(ge=28, le=MAX_SIDE)
     fit: Literal["letterbox"] = "letterbox"
 
 

@@ -7,13 +7,11 @@ A named execution provider that did not become active is an error, not a silent 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
-import onnx
 import onnxruntime as ort
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
@@ -23,11 +21,10 @@ from model.demographics import AgeSex
 from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
 from model.image import Tensor
 from model.inputs import check_inputs, feed
+from model.network_check import check_network
 from model.outputs import Role, outputs_of
 
 _logger = logging.getLogger(__name__)
-
-_ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 
 class Provider(StrEnum):
@@ -51,52 +48,6 @@ _RUN_ERRORS = (
     RuntimeError,
 )
 _LOAD_ERRORS = (*_RUN_ERRORS, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf)
-
-
-def check_network(network: bytes) -> None:
-    """Refuse graphs that reach outside their own bytes.
-
-    Raises
-    ------
-    BundleIncompatible
-        If the bytes are no ONNX graph, name external data (CVE-2022-25882 and successors), or use operators or
-        functions of a domain other than ONNX's own.
-    """
-    try:
-        graph_model = onnx.load_model_from_string(network)
-    except DecodeError as error:
-        raise BundleIncompatible("model.onnx is not an ONNX graph") from error
-    # Only what is used counts: quantisation tools import domains of which the graph then has no operator.
-    domains: set[str] = set()
-    for graph in _graphs(graph_model.graph):
-        if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _tensors(graph)):
-            raise BundleIncompatible("model.onnx refers to external data; export it as one self-contained file")
-        domains |= {node.domain for node in graph.node}
-    foreign = sorted(domains - _ALLOWED_DOMAINS)
-    if foreign or graph_model.functions:
-        raise BundleIncompatible(f"model.onnx uses custom operators or functions ({', '.join(foreign) or 'functions'})")
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """Yield a graph and the bodies of its loops and branches, however deep."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer or inner.sparse_initializer:
-                    yield from _graphs(inner)
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every constant of one graph: initialisers, dense and sparse, and tensors held by node attributes."""
-    yield from graph.initializer
-    sparse = list(graph.sparse_initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
-    for tensor in sparse:
-        yield from (tensor.values, tensor.indices)
 
 
 class Scorer:
@@ -224,6 +175,8 @@ def _load(bundle: Bundle, order: tuple[Provider, ...], threads: int) -> ort.Infe
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The format that ``check_network`` has read, whatever the bytes look like besides.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     for position, choice in enumerate(order, start=1):
         try:
             return ort.InferenceSession(bundle.network, options, providers=[_ORT_NAMES[choice]])

@@ -17,7 +17,8 @@ from typing import Annotated, Final
 import typer
 
 from model.errors import BundleError
-from services.api.access import new_key
+from services.commands import audit, dead, keys, secrets
+from services.commands import bundle as bundles
 from services.jobs.errors import JobsError
 from services.jobs.logs import configure_logging
 from services.jobs.records import Priority
@@ -49,8 +50,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-keys = typer.Typer(help="API keys.", no_args_is_help=True)
-app.add_typer(keys, name="key")
+app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="key")
+app.add_typer(secrets.app, name="secrets")
+app.add_typer(dead.app, name="dead")
+app.add_typer(bundles.app, name="bundle")
 
 DataDirectory = Annotated[Path, typer.Option("--data-dir", help="Where records and payloads are kept.")]
 Port = Annotated[
@@ -106,7 +110,7 @@ async def _up(options: StackOptions) -> None:
         await first_of(stack.start(), stack.failed(), _until(stop))
         if stop.is_set():
             return
-        served = f"bundle {stack.manifest.name} {stack.manifest.version}"
+        served = f"bundle {stack.model.name} {stack.model.version}"
         print(f"ready: {stack.url} · {served} · data in {options.data_dir} · Ctrl-C stops", flush=True)
         await first_of(stack.failed(), _until(stop))
 
@@ -200,12 +204,6 @@ def demo(
     from services import demo as demonstration
 
     asyncio.run(demonstration.run(port=port, bundle=bundle, is_once=is_once, until=_stop_on_signals))
-
-
-@keys.command("new")
-def key_new(file: Annotated[Path, typer.Option("--file", help="Keys file; made where it is absent.")]) -> None:
-    """Add an API key to a keys file and print it. It is not shown again; only its hash is kept."""
-    print(new_key(file))
 
 
 if __name__ == "__main__":

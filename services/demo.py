@@ -125,7 +125,7 @@ async def run(*, port: int | None, bundle: Path | None, is_once: bool, until: Ca
 async def _show(stack: Stack, folder: Path, console: Console) -> None:
     films = await asyncio.to_thread(_write_films, folder)
     ends = {end.path: end async for end in submit_files(films, SubmitOptions(url=stack.url))}
-    console.print(f"{stack.url} · bundle {stack.manifest.name} {stack.manifest.version} · drawings, not patients\n")
+    console.print(f"{stack.url} · bundle {stack.model.name} {stack.model.version} · drawings, not patients\n")
     table = Table("film", "id", "outcome", "reason", "probability", "GET", box=None, pad_edge=False)
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=_READ_SECONDS) as client:
         for path, film in films.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from services.jobs import keys
 from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
 from services.jobs.spool import Spool
@@ -44,7 +45,13 @@ def shared_redis_server(redis_binary: Path, tmp_path_factory: pytest.TempPathFac
 def redis_server(shared_redis_server: RedisServer) -> RedisServer:
     """An empty Redis with AOF always and noeviction. Tests that end or restrict it take ``mortal_redis_server``."""
     with shared_redis_server.client() as client:
-        client.flushall()
+        # A gateway that lives on takes an emptied Redis for one that lost its films, unless its epoch stays.
+        epoch = client.get(keys.EPOCH)
+        pipe = client.pipeline(transaction=True)
+        pipe.flushall()
+        if epoch is not None:
+            pipe.set(keys.EPOCH, str(epoch))
+        pipe.execute()
     return shared_redis_server
 
 

@@ -25,6 +25,16 @@ from model.errors import ImageError
 _CODESTREAM_START: Final = b"\xff\x4f\xff\x51"
 # A JP2 wrapper puts its boxes before the codestream; DICOM wants the bare one (PS3.5 A.4.4), files exist with both.
 _JP2_WRAPPER_BYTES = 4096
+_DECODERS: Final = ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "packbits_decode", "png_decode")
+
+
+def load_codecs() -> None:
+    """Load every decoder now; imagecodecs otherwise reads each from disk on its first film.
+
+    For processes that may not open files later.
+    """
+    for name in _DECODERS:
+        getattr(imagecodecs, name)
 
 
 @contextmanager

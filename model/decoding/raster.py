@@ -6,6 +6,7 @@ modules and shares ``codecs`` with them.
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Final
 
 import imagecodecs
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from model.decoding.codecs import codec_wall, decode_jpeg
 from model.decoding.exif import read_orientation, upright
 from model.decoding.header import Header, ImageFormat
+from model.decoding.raster_header import PNG_SIGNATURE
 from model.decoding.source import corrupt
 from model.errors import Reason, UnsuitableImage
 from model.image import GrayImage
@@ -22,6 +24,9 @@ from model.image import GrayImage
 # Largest difference between the channels of a pixel that still counts as gray, of 255: the rounding of JPEG's colour
 # transform stays below; an annotation in colour, which a film does not have, does not.
 _CHROMA_TOLERANCE: Final = 8
+# Encoders write chunks of 8 KiB and more; interlacing and small films need some bytes besides their pixels.
+_MOST_CHUNKS: Final = 65_536
+_SPARE_DATA_BYTES: Final = 4096
 _END_CHUNK: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -41,6 +46,7 @@ def decode_raster(content: bytes, header: Header) -> GrayImage:
     if header.image_format is ImageFormat.PNG:
         if _END_CHUNK not in content:  # libpng is content with the last row
             raise corrupt("the PNG ends before its end chunk")
+        _require_plausible_data(content, header)
         with codec_wall():
             pixels = np.asarray(imagecodecs.png_decode(content))
         white = 255 if pixels.dtype == np.uint8 else 65535
@@ -55,6 +61,26 @@ def decode_raster(content: bytes, header: Header) -> GrayImage:
     if header.image_format is ImageFormat.JPEG:
         gray = upright(gray, read_orientation(content))
     return GrayImage(pixels=gray, black=0.0, white=float(white))
+
+
+def _require_plausible_data(content: bytes, header: Header) -> None:
+    """Refuse a PNG with more image data than its pixels could need: libpng would inflate it to its end.
+
+    Deflate never makes data much longer (RFC 1951 3.2.4: five bytes a stored block); a quarter more is plenty.
+    """
+    pixel_bytes = (header.samples_per_pixel or 4) * (2 if (header.bits_stored or 16) > 8 else 1)
+    plain_bytes = (header.rows or 0) * ((header.columns or 0) * pixel_bytes + 1)
+    data_bytes, position = 0, len(PNG_SIGNATURE)
+    for _ in range(_MOST_CHUNKS):
+        if position + 8 > len(content):
+            break
+        length, name = struct.unpack_from(">I4s", content, position)
+        data_bytes += length if name == b"IDAT" else 0
+        position += length + 12
+    else:
+        raise corrupt("the PNG consists of too many chunks")
+    if data_bytes > plain_bytes * 5 // 4 + _SPARE_DATA_BYTES:
+        raise corrupt("the PNG holds more image data than its pixels need")
 
 
 def _to_gray(pixels: NDArray[Any], white: int) -> NDArray[Any]:

@@ -18,10 +18,19 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.completions import Completions
-from services.api.listening import listen
+from services.api.edge import edge_protocol
+from services.api.heads import EdgeLimits
+from services.api.listening import listen, open_files_for
 from services.jobs.errors import JobsError
 from services.jobs.logs import configure_logging
-from services.jobs.settings import ApiSettings, RedisSettings, SpoolSettings, load_settings
+from services.jobs.settings import (
+    ApiSettings,
+    AuditSettings,
+    QueueSettings,
+    RedisSettings,
+    SpoolSettings,
+    load_settings,
+)
 
 EXIT_CANNOT_START: Final = 2
 _KEEP_ALIVE_SECONDS: Final = 5
@@ -62,22 +71,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inherited = parser.parse_args(arguments).fd
     try:
         api = load_settings(ApiSettings)
-        app = create_app(api=api, redis=load_settings(RedisSettings), spool=load_settings(SpoolSettings))
+        app = create_app(
+            api=api,
+            redis=load_settings(RedisSettings),
+            spool=load_settings(SpoolSettings),
+            audit=load_settings(AuditSettings),
+            films=load_settings(QueueSettings),
+        )
         configure_logging(api.log_format, "api")
         listener = listen(api.host, api.port) if inherited is None else socket.socket(fileno=inherited)
     except JobsError as error:
         print(f"cxr-triage api: {error.code}: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
+    limits = EdgeLimits(header_seconds=api.header_seconds, connections=open_files_for(_MOST_CONNECTIONS))
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=edge_protocol(limits, app.state.gateway.metrics),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
+        # Who is connected is who counts: X-Forwarded-For is whatever a caller writes there.
+        proxy_headers=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
     )

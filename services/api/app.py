@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
-from fastapi.security import HTTPBasic, HTTPBearer
 from redis.asyncio import Redis
 
 from services.api import problems
-from services.api.access import key_ring
+from services.api.access.guard import Guard
+from services.api.access.key_ring import key_ring
+from services.api.access.sessions import Sessions
+from services.api.access.throttles import FailureThrottle, KeyQuotas
+from services.api.background import running
 from services.api.backpressure import Backpressure
 from services.api.completions import Completions
+from services.api.description import describe, routes_of
 from services.api.drawings import Drawings
 from services.api.gateway import Gateway
 from services.api.lingering import LingeringClose
@@ -25,12 +28,17 @@ from services.api.metrics import GatewayMetrics
 from services.api.observation import Observation
 from services.api.page import read_page
 from services.api.readiness import Readiness
-from services.api.routes import health, instances, models, page, pictures, studies
-from services.api.schemas import Problem
+from services.api.routes import decisions, document, health, instances, models, page, pictures, session, studies
+from services.api.upkeep import GatewayUpkeep
 from services.api.uploads import Uploads
+from services.jobs.activation import BundleActivation
 from services.jobs.connection import connect_gateway
+from services.jobs.ledger.heads import running_trail
+from services.jobs.ledger.restore import LedgerReader
+from services.jobs.ledger.trail import AuditTrail
 from services.jobs.queue import JobQueue, QueueLimits
-from services.jobs.settings import ApiSettings, RedisSettings, SpoolSettings
+from services.jobs.reconcile import deadlines_of, reconcile
+from services.jobs.settings import ApiSettings, AuditSettings, QueueSettings, RedisSettings, SpoolSettings
 from services.jobs.spool import Spool
 from services.jobs.worklist import Worklist
 
@@ -42,7 +50,15 @@ _DESCRIPTION: Final = (
 )
 
 
-def create_app(*, api: ApiSettings, redis: RedisSettings, spool: SpoolSettings) -> FastAPI:
+_ROUTERS: Final = (
+    *(page.router, document.router, health.probes, health.scrape, session.router),
+    *(instances.router, pictures.router, decisions.router, studies.router, models.router),
+)
+
+
+def create_app(
+    *, api: ApiSettings, redis: RedisSettings, spool: SpoolSettings, audit: AuditSettings, films: QueueSettings
+) -> FastAPI:
     """Return the gateway, wired; ``app.state.gateway`` holds its parts.
 
     Raises
@@ -53,98 +69,106 @@ def create_app(*, api: ApiSettings, redis: RedisSettings, spool: SpoolSettings) 
         If the spool's directory cannot be made.
     """
     client = connect_gateway(redis)
-    gateway = _build(client, api, spool)
+    gateway = _build(client, api, spool, audit, films)
     app = FastAPI(
         title="Chest X-ray triage",
         description=_DESCRIPTION,
         version=version("cxr-triage"),
         lifespan=_lifespan(gateway, client),
+        dependencies=[Depends(gateway.guard.admit)],
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.gateway = gateway
+    app.state.routes = routes_of(_ROUTERS)
     problems.install(app, gateway.backpressure)
-    # Declared in OpenAPI only where it is enforced, so that the document is true.
-    schemes = [Depends(HTTPBearer(auto_error=False)), Depends(HTTPBasic(auto_error=False))] if gateway.keys else []
-    unauthorized = problems.documented(401) if gateway.keys else {}
-    # The page itself holds no data, and has to say that a key is needed.
-    app.include_router(page.router)
-    app.include_router(health.probes)
-    for router in (health.scrape, instances.router, pictures.router, studies.router, models.router):
-        app.include_router(router, dependencies=schemes, responses=unauthorized)
-    app.openapi = _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    for router in _ROUTERS:
+        app.include_router(router)
+    # FastAPI's own way to extend the document.
+    app.openapi = describe(app, app.state.routes, has_keys=gateway.keys is not None)  # type: ignore[method-assign]
     app.add_middleware(LingeringClose)
     app.add_middleware(Observation, metrics=gateway.metrics)
     return app
 
 
-def _build(client: Redis, api: ApiSettings, spool_settings: SpoolSettings) -> Gateway:
+def _build(
+    client: Redis, api: ApiSettings, spool_settings: SpoolSettings, audit: AuditSettings, films: QueueSettings
+) -> Gateway:
     keys = key_ring(api.host, api.keys_file)
-    limits = QueueLimits(
-        routine_depth=api.routine_depth,
-        stat_reserve=api.stat_reserve,
-        overdue_stat_seconds=api.overdue_stat_seconds,
-        overdue_routine_seconds=api.overdue_routine_seconds,
-    )
+    limits = _limits(api)
     queue = JobQueue(client, limits=limits)
     spool = Spool(
         spool_settings.directory,
         quota_bytes=spool_settings.quota_bytes,
         minimum_free_ratio=spool_settings.minimum_free_ratio,
     )
+    deadlines = deadlines_of(films)
+    trail = AuditTrail(audit.directory, "api")
+    compare = partial(reconcile, queue, spool, deadlines=deadlines, ledger=LedgerReader(client, trail))
     backpressure = Backpressure(backlog=api.routine_depth)
+    sessions = Sessions(client, hours=api.session_hours, is_secure=api.secure_cookie)
+    failures = FailureThrottle(per_minute=api.failed_sign_ins_per_minute)
+    metrics = GatewayMetrics()
+    metrics.publish_limits(limits, spool_bytes=spool_settings.quota_bytes)
+    if keys is not None:
+        metrics.watch_keys(keys.state)
     return Gateway(
         queue=queue,
+        activation=BundleActivation(client),
         worklist=Worklist(client, limits=limits),
         spool=spool,
         uploads=Uploads(spool, api),
         drawings=Drawings(),
         completions=Completions(client, queue, on_done=backpressure.film_done),
-        readiness=Readiness(queue, spool),
+        readiness=Readiness(queue, spool, compare=partial(compare, is_start=True)),
+        upkeep=GatewayUpkeep(queue, deadlines=deadlines, compare=compare, every_seconds=api.upkeep_seconds),
         backpressure=backpressure,
-        metrics=GatewayMetrics(),
+        metrics=metrics,
         page=read_page(),
         keys=keys,
+        sessions=sessions,
+        quotas=_quotas(api),
+        guard=Guard(keys=keys, sessions=sessions, failures=failures, audit=trail),
+        audit=trail,
+    )
+
+
+def _quotas(api: ApiSettings) -> KeyQuotas:
+    return KeyQuotas(
+        uploads_in_flight=api.max_uploads_per_key,
+        uploads_per_second=api.upload_rate_per_key,
+        burst=api.upload_burst_per_key,
+    )
+
+
+def _limits(api: ApiSettings) -> QueueLimits:
+    return QueueLimits(
+        routine_depth=api.routine_depth,
+        stat_reserve=api.stat_reserve,
+        open_bytes=api.queue_bytes,
+        site_share=api.site_share,
+        overdue_stat_seconds=api.overdue_stat_seconds,
+        overdue_routine_seconds=api.overdue_routine_seconds,
     )
 
 
 def _lifespan(gateway: Gateway, client: Redis) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(gateway.completions.run(), name="completions"),
-            asyncio.create_task(gateway.readiness.reconcile_at_start(), name="reconcile"),
-        ]
-        for task in tasks:
-            task.add_done_callback(_log_death)
+        steps = {
+            "completions": gateway.completions.run(),
+            "reconcile": gateway.readiness.keep_reconciled(),
+            "upkeep": gateway.upkeep.run(),
+        }
+        if gateway.keys is not None:
+            steps["keys"] = gateway.keys.watch()
         try:
-            yield
+            async with running(steps), running_trail(gateway.audit, client):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             gateway.drawings.close()
             await client.aclose()
 
     return lifespan
-
-
-def _log_death(task: asyncio.Task[None]) -> None:
-    """Log the end of a task that nobody awaits: waiting would get slow, or readiness never come."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        fields = {"action": "task_failed", "task": task.get_name()}
-        logger.critical("background task failed", exc_info=error, extra=fields)
-
-
-def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= problem.pop("$defs", {}) | {"Problem": problem}
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    return openapi

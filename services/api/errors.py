@@ -1,9 +1,17 @@
 """What a caller can do wrong, or the gateway cannot do right now.
 
 ApiError
-├── Unauthenticated         no credential, or none that we know
+├── Unauthenticated         no credential, or none that we know (this one and the next seven: ``refusals``)
+├── Forbidden               a valid key that is not for this
+│   ├── SiteNotAllowed      the key is for other sites
+│   └── ForeignOrigin       a page of another origin asks with this one's session, or through this user's browser
+├── TooManyRequests         a caller over its quota
+│   ├── TooManyFailures     wrong keys from one address
+│   ├── TooManyUploads      uploads in flight of one key
+│   └── RateLimited         uploads or sign-ins of one key, a second
 ├── MalformedRequest        the request contradicts HTTP or itself
 │   ├── MalformedDigest     Content-Digest without a readable sha-256
+│   ├── MalformedHttp       no clean HTTP/1.1: refused before any route
 │   ├── MalformedMultipart  not exactly one part named ``file``
 │   └── UploadAborted       the caller hung up before the payload was whole
 ├── UnsupportedMedia        a payload that we do not take
@@ -17,17 +25,20 @@ ApiError
 │   └── InvalidCursor
 ├── PayloadTooLarge
 ├── UploadTimeout           idle, too slow or too long
+├── HeaderTimeout           the request's headers took too long
+├── HeadersTooLarge         too many bytes or fields before, or around, the body
 ├── ModelNotLoaded          no live worker serves a model of this digest
 ├── PictureUnavailable      the film is known, but not this picture of it
 │   ├── FilmNotDone         the film has no outcome yet
 │   ├── FilmNotAssessed     the film was not assessed, and there is no such picture of it
 │   └── PictureAbsent       the film was decoded, but the picture was never kept
 └── NotReady                cannot serve at the moment
+    ├── ConnectionsBusy     as many connections open as we allow
     ├── UploadsBusy         as many uploads in flight as we allow
     ├── PicturesBusy        as many pictures waiting to be drawn as we allow
     └── NotReconciled       queue and spool have not been compared since start
 
-Classes carry ``code``, never a status: ``problems`` holds the one table.
+Classes carry ``code``, never a status: ``answers`` holds the one table.
 """
 
 from __future__ import annotations
@@ -42,12 +53,6 @@ class ApiError(Exception):
     retryable: ClassVar[bool] = False
 
 
-class Unauthenticated(ApiError):
-    """No credential, or none that we know."""
-
-    code: ClassVar[str] = "unauthenticated"
-
-
 class MalformedRequest(ApiError):
     """The request contradicts HTTP or itself."""
 
@@ -58,6 +63,12 @@ class MalformedDigest(MalformedRequest):
     """``Content-Digest`` holds no readable sha-256."""
 
     code: ClassVar[str] = "malformed_digest"
+
+
+class MalformedHttp(MalformedRequest):
+    """The bytes are no clean HTTP/1.1, or could be read in two ways; no route has seen them."""
+
+    code: ClassVar[str] = "malformed_http"
 
 
 class MalformedMultipart(MalformedRequest):
@@ -139,6 +150,19 @@ class UploadTimeout(ApiError):
     retryable: ClassVar[bool] = True
 
 
+class HeaderTimeout(ApiError):
+    """The request's headers took too long, or a new connection sent nothing."""
+
+    code: ClassVar[str] = "header_timeout"
+    retryable: ClassVar[bool] = True
+
+
+class HeadersTooLarge(ApiError):
+    """Request line and headers, or trailers and chunk extensions, have too many bytes or fields."""
+
+    code: ClassVar[str] = "headers_too_large"
+
+
 class ModelNotLoaded(ApiError):
     """No live worker serves a model of this digest."""
 
@@ -175,6 +199,12 @@ class NotReady(ApiError):
 
     code: ClassVar[str] = "not_ready"
     retryable: ClassVar[bool] = True
+
+
+class ConnectionsBusy(NotReady):
+    """As many connections are open, or requests are waiting on one, as we allow."""
+
+    code: ClassVar[str] = "connections_busy"
 
 
 class UploadsBusy(NotReady):

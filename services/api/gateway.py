@@ -7,15 +7,25 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from services.api.access import KeyRing
+from services.api.access.guard import Guard, address_of
+from services.api.access.key_ring import KeyRing
+from services.api.access.sessions import Sessions
+from services.api.access.throttles import KeyQuotas
 from services.api.backpressure import Backpressure
 from services.api.completions import Completions
 from services.api.drawings import Drawings
 from services.api.metrics import GatewayMetrics
 from services.api.page import Page
 from services.api.readiness import Readiness
+from services.api.scopes import Caller
+from services.api.upkeep import GatewayUpkeep
 from services.api.uploads import Uploads
+from services.jobs.activation import BundleActivation
+from services.jobs.errors import JobNotFound
+from services.jobs.ledger.entries import AuditEvent
+from services.jobs.ledger.trail import AuditTrail
 from services.jobs.queue import JobQueue
+from services.jobs.records import JobState, Record
 from services.jobs.spool import Spool
 from services.jobs.worklist import Worklist
 
@@ -25,16 +35,51 @@ class Gateway:
     """The parts of one gateway process. ``keys`` is ``None`` where it is open, on loopback."""
 
     queue: JobQueue
+    activation: BundleActivation
     worklist: Worklist
     spool: Spool
     uploads: Uploads
     drawings: Drawings
     completions: Completions
     readiness: Readiness
+    upkeep: GatewayUpkeep
     backpressure: Backpressure
     metrics: GatewayMetrics
     page: Page
     keys: KeyRing | None
+    sessions: Sessions
+    quotas: KeyQuotas
+    guard: Guard
+    audit: AuditTrail
+
+    async def film(self, film_id: str, caller: Caller, *, wait_seconds: float = 0) -> Record:
+        """Return a film's record as it is, or as soon as it is done within ``wait_seconds``.
+
+        Raises
+        ------
+        JobNotFound
+            If there is none, or it is of a site that does not exist for this caller: both answer alike, at once.
+        QueueUnavailable
+            If Redis does not answer.
+        """
+        record = await self.queue.record(film_id)
+        if not caller.sees(record.site):
+            raise JobNotFound("no such instance")
+        if wait_seconds and record.state is not JobState.DONE:
+            return await self.completions.wait(film_id, wait_seconds)
+        return record
+
+    def note(self, event: AuditEvent, film: Record, request: Request) -> None:
+        """Write into the audit trail what the caller of a request did with a film."""
+        caller = request.state.caller
+        self.audit.note(
+            event,
+            film_id=film.id,
+            study_uid=film.study_uid,
+            site=film.site,
+            who=caller.key_id,
+            source=address_of(request),
+        )
 
 
 async def _gateway(request: Request) -> Gateway:
@@ -46,7 +91,11 @@ async def _gateway(request: Request) -> Gateway:
 GatewayDependency = Annotated[Gateway, Depends(_gateway)]
 
 
-async def require_key(request: Request, gateway: GatewayDependency) -> None:
-    """Let nobody past without a key, where keys are configured."""
-    if gateway.keys is not None:
-        request.state.key_id = gateway.keys.authenticate(request.headers.get("authorization"))
+async def _caller(request: Request) -> Caller:
+    caller = request.state.caller
+    assert isinstance(caller, Caller)
+    return caller
+
+
+# Set by the guard, which has been here before on every route that is not open to all.
+CallerDependency = Annotated[Caller, Depends(_caller)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from model.decoding.header import Header, ImageFormat
 from model.decoding.inspect import inspect_header
 from services.api.errors import ClaimsNotAllowed, MediaTypeMismatch
-from services.jobs.errors import QueueFull
+from services.jobs.errors import QueueFull, SiteShareUsed
 from services.jobs.queue import JobQueue, Submission
 from services.jobs.records import Claims, Job, Priority, instance_id, study_uid_of_raster
 from services.jobs.spool import Spool, payload_name
@@ -43,7 +43,7 @@ async def ingest(
         If what was declared contradicts the header; nothing is kept.
     SpoolFull, SpoolUnavailable
         If the payload cannot be made durable; nothing is kept.
-    QueueFull
+    QueueFull, SiteShareUsed
         If there is no room; nothing is kept.
     QueueUnavailable
         If nobody knows whether the submit took effect; the payload stays, and reconcile decides.
@@ -56,7 +56,7 @@ async def ingest(
     await asyncio.to_thread(spool.keep, upload, job)
     try:
         submission = await queue.submit(job)
-    except QueueFull:
+    except (QueueFull, SiteShareUsed):
         await asyncio.to_thread(spool.remove, job)
         raise
     if not submission.is_new:

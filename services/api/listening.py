@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 
 from services.jobs.settings import SettingsError
 
 _BACKLOG = 2048
+# Redis, spool, log and audit beside the connections; an upload has its connection and a file.
+_OTHER_FILES = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -32,6 +35,19 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     return listener
+
+
+def open_files_for(connections: int) -> int:
+    """Let this process open as many files as it may; return how many of ``connections`` that suffices for.
+
+    Without a file left for it, a connection is neither answered nor refused: it hangs.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - _OTHER_FILES))
 
 
 def url_of(listener: socket.socket) -> str:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.metrics import GatewayMetrics
 from services.api.problems import INTERNAL_ERROR, problem_response
+from services.api.scopes import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Observation:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_defaults(list(message.get("headers", [])))
+                message["headers"] = with_default_headers(list(message.get("headers", [])))
             await send(message)
 
         try:
@@ -69,7 +70,9 @@ class Observation:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request_duration.labels(method, _route(scope), status).observe(seconds)
         if _route(scope) not in _UNLOGGED_ROUTES:
-            fields = {"status": status, "duration_ms": round(seconds * 1000, 1), "code": code}
+            caller: Caller | None = scope["state"].get("caller")
+            key_id = None if caller is None else caller.key_id
+            fields = {"status": status, "duration_ms": round(seconds * 1000, 1), "code": code, "key_id": key_id}
             logger.info("request served", extra={"action": "request_served", **_identity(scope), **fields})
 
 
@@ -81,6 +84,7 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", UNMATCHED)
 
 
-def _with_defaults(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_default_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer and those that every answer has; a route's own win."""
     present = {name.lower() for name, _ in headers}
     return headers + [header for header in (*_HEADERS, _DEFAULT_CACHE_CONTROL) if header[0] not in present]

@@ -1,124 +1,43 @@
-"""The one table from error class to HTTP status, and the problem documents made from it (RFC 9457).
+"""Problem documents (RFC 9457): what a request that failed is answered, whoever raised it.
 
-Knows every error that a request can meet; no other module names a status for one. ``detail`` tells the caller what to
-do and never quotes what was sent: DICOM values and file names are somebody's.
+``detail`` tells the caller what to do and never quotes what was sent: DICOM values and file names are somebody's. Which
+status an error has is in ``answers``.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from model.errors import BundleError, CorruptImage, InferenceError, ModelError, UnsuitableImage, UnsupportedFormat
-from services.api import errors as api
+from model.errors import ModelError
+from services.api.answers import answer_to
 from services.api.backpressure import Backpressure, with_jitter
+from services.api.errors import ApiError
+from services.api.refusals import TooManyRequests
 from services.api.schemas import InvalidParameter, Problem
 from services.jobs import errors as jobs
-from services.jobs.settings import SettingsError
 
 MEDIA_TYPE: Final = "application/problem+json"
 INTERNAL_ERROR: Final = "internal_error"
-CHALLENGE: Final = 'Bearer realm="cxr-triage", Basic realm="cxr-triage", charset="UTF-8"'
+BEARER: Final = 'Bearer realm="cxr-triage"'
+BASIC: Final = 'Basic realm="cxr-triage", charset="UTF-8"'
+PAGE_HEADER: Final = "x-requested-by-page"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """How an error class is answered.
-
-    Attributes
-    ----------
-    status
-        HTTP status.
-    advice
-        What the caller should do. ``None`` where the error's own message says it; those of ``services.jobs`` and of
-        Redis do not speak to callers.
-    retry_after_seconds
-        Base of the Retry-After header; ``None`` where waiting does not help.
-    """
-
-    status: HTTPStatus
-    advice: str | None = None
-    retry_after_seconds: float | None = None
-
-
-# A class answers for its subclasses unless they have a row of their own.
-TABLE: Final[Mapping[type[Exception], Answer]] = {
-    UnsupportedFormat: Answer(
-        status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, advice="Send a DICOM Part 10, PNG or JPEG file; these bytes are none."
-    ),
-    CorruptImage: Answer(status=HTTPStatus.UNPROCESSABLE_ENTITY),
-    api.Unauthenticated: Answer(status=HTTPStatus.UNAUTHORIZED),
-    api.MalformedRequest: Answer(status=HTTPStatus.BAD_REQUEST),
-    api.UnsupportedMedia: Answer(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-    api.Unprocessable: Answer(status=HTTPStatus.UNPROCESSABLE_ENTITY),
-    api.PayloadTooLarge: Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    api.UploadTimeout: Answer(status=HTTPStatus.REQUEST_TIMEOUT),
-    api.ModelNotLoaded: Answer(status=HTTPStatus.NOT_FOUND),
-    api.FilmNotDone: Answer(status=HTTPStatus.CONFLICT),
-    api.FilmNotAssessed: Answer(status=HTTPStatus.CONFLICT),
-    api.PictureAbsent: Answer(status=HTTPStatus.NOT_FOUND),
-    api.NotReady: Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, retry_after_seconds=2),
-    jobs.JobNotFound: Answer(status=HTTPStatus.NOT_FOUND, advice="No film of this id is known here; check the id."),
-    jobs.StudyNotFound: Answer(
-        status=HTTPStatus.NOT_FOUND, advice="No study of this UID is known at this site; check the UID and `site`."
-    ),
-    jobs.PictureGone: Answer(
-        status=HTTPStatus.GONE, advice="The picture was kept, but not any more; the film's record stays. Do not repeat."
-    ),
-    jobs.QueueFull: Answer(
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        advice="The backlog is full and nothing was kept. Send the film again after Retry-After seconds.",
-        retry_after_seconds=10,
-    ),
-    jobs.QueueUnavailable: Answer(
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        advice="The queue does not answer. Repeat the request after Retry-After seconds; repeating is harmless.",
-        retry_after_seconds=5,
-    ),
-    jobs.RecordCorrupt: Answer(
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        advice="What is stored of this film cannot be read, and it counts as unread. Tell the operator.",
-        retry_after_seconds=60,
-    ),
-    jobs.SpoolFull: Answer(
-        status=HTTPStatus.INSUFFICIENT_STORAGE,
-        advice="The service has no room for payloads and kept nothing. Tell its operator; repeat after Retry-After.",
-        retry_after_seconds=60,
-    ),
-    jobs.SpoolUnavailable: Answer(
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        advice="The service cannot write payloads. Tell its operator; repeat after Retry-After seconds.",
-        retry_after_seconds=30,
-    ),
-}
-
-# Errors that no request can meet: they end a process at start, or a worker turns them into a film's reason.
-NEVER_ANSWERED: Final[frozenset[type[Exception]]] = frozenset(
-    {BundleError, InferenceError, UnsuitableImage, SettingsError}
-)
 
 # What the framework raises before a route is reached.
 _FRAMEWORK_CODES: Final[Mapping[int, tuple[str, str]]] = {
     404: ("not_found", "There is nothing at this path; docs/api.md lists the routes."),
     405: ("method_not_allowed", "This path does not take this method; the Allow header names those it takes."),
 }
-
-
-def answer_to(error: Exception) -> Answer:
-    """Return the row of an error's class or of its nearest ancestor; raise ``LookupError`` where there is none."""
-    for ancestor in type(error).__mro__:
-        if ancestor in TABLE:
-            return TABLE[ancestor]
-    raise LookupError(f"{type(error).__name__} has no row in the table of problems")
 
 
 def problem_response(
@@ -148,6 +67,20 @@ def problem_response(
     )
 
 
+def refusal(request_id: uuid.UUID, error: Exception) -> Response:
+    """Return the answer to a request that did not reach the application; ``observation`` does not see it."""
+    answer = answer_to(error)
+    headers = (
+        {} if answer.retry_after_seconds is None else {"Retry-After": str(with_jitter(answer.retry_after_seconds))}
+    )
+    scope: Scope = {"state": {"request_id": request_id}}
+    return problem_response(scope, answer.status, _code_of(error), answer.advice or str(error), headers=headers)
+
+
+def _code_of(error: Exception) -> str:
+    return str(getattr(error, "code"))  # noqa: B009 - every class of the table has one; Exception does not
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's ``responses`` for a route that may answer with problems of these statuses."""
     retry_after = {
@@ -160,7 +93,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            **({"headers": retry_after} if status in (503, 507) else {}),
+            **({"headers": retry_after} if status in (429, 503, 507) else {}),
         }
         for status in statuses
     }
@@ -171,19 +104,27 @@ def install(app: FastAPI, backpressure: Backpressure) -> None:
 
     async def domain_error(request: Request, error: Exception) -> Response:
         answer, headers = answer_to(error), {}
-        if isinstance(error, jobs.QueueFull):
+        if isinstance(error, jobs.QueueFull | jobs.SiteShareUsed):
             headers["Retry-After"] = str(backpressure.full_queue_seconds())
+        elif isinstance(error, TooManyRequests):
+            headers["Retry-After"] = str(with_jitter(error.seconds))
         elif answer.retry_after_seconds is not None:
             headers["Retry-After"] = str(with_jitter(answer.retry_after_seconds))
         if answer.status is HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = CHALLENGE
-        code = getattr(error, "code")  # noqa: B009 - every class of the table has one; Exception does not
-        return problem_response(request.scope, answer.status, code, answer.advice or str(error), headers=headers)
+            headers["WWW-Authenticate"] = _challenge(request)
+        return problem_response(
+            request.scope, answer.status, _code_of(error), answer.advice or str(error), headers=headers
+        )
 
-    for root in (api.ApiError, jobs.JobsError, ModelError):
+    for root in (ApiError, jobs.JobsError, ModelError):
         app.add_exception_handler(root, domain_error)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _framework_error)
+
+
+def _challenge(request: Request) -> str:
+    """Return the challenge. The page signs in by itself, and a browser that hears of Basic asks for a password."""
+    return BEARER if PAGE_HEADER in request.headers else f"{BEARER}, {BASIC}"
 
 
 async def _invalid_parameter(request: Request, error: Exception) -> Response:
@@ -202,4 +143,14 @@ async def _invalid_parameter(request: Request, error: Exception) -> Response:
 async def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, detail = _FRAMEWORK_CODES.get(error.status_code, ("http_error", "The request could not be served."))
-    return problem_response(request.scope, error.status_code, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _methods_of(request)
+    return problem_response(request.scope, error.status_code, code, detail, headers=headers)
+
+
+def _methods_of(request: Request) -> str:
+    """Return what Allow has to list (RFC 9110 §15.5.6): every method of the path, not only those of its first route."""
+    routes: Sequence[APIRoute] = request.app.state.routes
+    methods = {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
+    return ", ".join(sorted(methods))

@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.manifest import Certificate
-from services.jobs.records import ModelReference, Priority, Record
+from services.api.scopes import Caller, Role
+from services.jobs.records import ModelReference, PastDecision, Priority, Record
+from services.jobs.status import PreparationState
 from services.jobs.worklist import RollUp, StudySummary
 
 
@@ -88,13 +90,21 @@ class StudyDetail(StudyLine):
     instances: tuple[Record, ...]
 
 
+class PastDecisions(_Frozen):
+    """What a film was before it was scored again, oldest first. What it is now is in its record."""
+
+    id: str
+    decisions: tuple[PastDecision, ...]
+
+
 class LoadedModel(ModelReference):
     """A model that live workers serve, and the operating point at which they decide.
 
     ``labels`` are the findings it names. ``has_heatmap``: its scored films have heat maps. ``has_embedding_gate``:
     films unlike those that it knows end ``not_assessed(out_of_distribution)``. ``probability_rule``: whether the
     probability is the network's own answer to *any finding* (``softmax``), or follows from its findings
-    (``any_of_findings``). ``inputs``: what it looks at; age and sex may be unknown.
+    (``any_of_findings``). ``inputs``: what it looks at; age and sex may be unknown. ``sandboxes``: what confines the
+    decoders of its workers, ``seccomp`` or ``limits`` alone.
     """
 
     labels: tuple[str, ...]
@@ -107,12 +117,41 @@ class LoadedModel(ModelReference):
     threshold: float
     workers: int
     providers: tuple[str, ...]
+    sandboxes: tuple[str, ...]
+
+
+class ServingWorker(_Frozen):
+    """A live worker: which model it serves, and how a candidate fares there (``null`` where it was asked for none)."""
+
+    worker: str
+    digest: str
+    candidate: str | None
+    candidate_state: PreparationState | None
+    candidate_code: str | None
+
+
+class ActiveBundle(_Frozen):
+    """What operators have activated. ``active`` is ``null`` where nobody ever did: workers serve what they are set to.
+
+    ``candidate`` is being prepared; ``refused`` is the last one that did not become active, ``refused_code`` says why.
+    """
+
+    active: str | None
+    active_since: datetime | None
+    previous: str | None
+    candidate: str | None
+    candidate_since: datetime | None
+    refused: str | None
+    refused_code: str | None
+    refused_at: datetime | None
 
 
 class LoadedModels(_Frozen):
     """Every model that live workers serve. Empty means: nothing is being scored at the moment."""
 
     models: tuple[LoadedModel, ...]
+    activation: ActiveBundle
+    workers: tuple[ServingWorker, ...]
 
 
 class OperatingPointEvidence(_Frozen):
@@ -138,6 +177,30 @@ class OperatingPoints(_Frozen):
 
     model: ModelReference
     operating_points: tuple[OperatingPointEvidence, ...]
+
+
+class SessionFacts(_Frozen):
+    """Who is signed in. ``sites`` is ``null`` for every site; ``expires_at`` is when a key has to be shown again.
+
+    ``key_id`` is ``null`` where the service asks for no keys.
+    """
+
+    key_id: str | None
+    label: str | None
+    roles: tuple[Role, ...]
+    sites: tuple[str, ...] | None
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, caller: Caller) -> SessionFacts:
+        """Return what a caller may know of itself."""
+        return cls(
+            key_id=caller.key_id,
+            label=caller.label,
+            roles=tuple(role for role in Role if caller.may(role)),
+            sites=None if caller.sites is None else tuple(sorted(caller.sites)),
+            expires_at=caller.until,
+        )
 
 
 class Live(_Frozen):

@@ -103,23 +103,26 @@ class Uploads:
 
     async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
         clock, limits = asyncio.get_running_loop().time, self._settings
-        started, received = clock(), 0
+        started, waited_seconds, received = clock(), 0.0, 0
         stream = request.stream()
         while True:
-            left = limits.upload_total_seconds - (clock() - started)
+            asked = clock()
+            # What the sender may still take: it is not charged for the time that our disk takes.
+            slowest_seconds = max(limits.upload_idle_seconds, received / _SLOWEST_BYTES_PER_SECOND)
+            left = min(slowest_seconds - waited_seconds, limits.upload_total_seconds - (asked - started))
             try:
                 async with asyncio.timeout(min(limits.upload_idle_seconds, left)):
                     chunk = await anext(stream, None)
             except TimeoutError as error:
-                raise UploadTimeout("The upload stalled and was cut off; nothing was kept. Send it again.") from error
+                raise UploadTimeout(
+                    "The upload was too slow and was cut off; nothing was kept. Send it again."
+                ) from error
             except ClientDisconnect as error:
                 raise UploadAborted("The connection ended before the payload was whole.") from error
             if chunk is None:
                 return
             received += len(chunk)
-            elapsed = clock() - started
-            if elapsed > limits.upload_idle_seconds and received < elapsed * _SLOWEST_BYTES_PER_SECOND:
-                raise UploadTimeout("The upload was too slow and was cut off; nothing was kept. Send it again.")
+            waited_seconds += clock() - asked
             yield chunk
 
 

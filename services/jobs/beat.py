@@ -6,7 +6,7 @@ worker look dead. Knows no threads itself: the worker's heartbeat does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from redis import Redis
@@ -17,10 +17,13 @@ from services.jobs.records import TakenJob
 
 
 class Beat:
-    """One beat over one synchronous connection, which comes from ``connect_heartbeat``."""
+    """One beat over one synchronous connection, which comes from ``connect_heartbeat``.
 
-    def __init__(self, redis: Redis) -> None:
-        self._script = redis.register_script(lua.source("beat"))
+    ``source`` is where the text of the script comes from.
+    """
+
+    def __init__(self, redis: Redis, *, source: Callable[[str], str] = lua.source) -> None:
+        self._script = redis.register_script(source("beat"))
 
     def __call__(self, consumer: str, held: Sequence[TakenJob]) -> Sequence[str]:
         """Keep the held films alive; return the ids of those that belong to another by now, or to nobody.

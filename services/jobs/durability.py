@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from typing import Any
 
 from redis.asyncio import Redis
@@ -41,6 +42,17 @@ async def check_durability(redis: Redis) -> None:
         raise QueueUnsafe("Redis may evict films; set maxmemory-policy noeviction")
     await _check_fsync(redis)
     await redis.set(keys.PROBE, "1", ex=_PROBE_SECONDS)
+
+
+async def identity(redis: Redis) -> str:
+    """Return what stays the same as long as this Redis has forgotten nothing since it was asked last.
+
+    It changes with a restart, a failover to another process, and a FLUSHALL.
+    """
+    await redis.set(keys.EPOCH, secrets.token_hex(8), nx=True)
+    facts = await redis.info("server")
+    epoch: Any = await redis.get(keys.EPOCH)
+    return f"{facts['run_id']} {epoch}"
 
 
 async def _check_fsync(redis: Redis) -> None:

@@ -4,11 +4,16 @@ JobsError
 ├── JobNotFound          no such instance at this site
 ├── StudyNotFound        no such study at this site
 ├── PictureGone          a picture of a film is not in the spool, or no longer as it was kept
+├── NotRescorable        this film cannot be scored again: open, withdrawn, or its payload is gone
 ├── QueueFull            the backlog is at its limit; nothing was written
+├── SiteShareUsed        the caller's site has used its share of the backlog; nothing was written
 ├── QueueUnavailable     Redis does not answer, or refuses to write; the outcome of a submit is then unknown
 │   └── QueueUnsafe      Redis answers, but its settings could lose an acknowledged film
 ├── SpoolFull            the disk or the spool's quota is used up; nothing was kept
-└── SpoolUnavailable     the spool directory cannot be written or read
+├── SpoolUnavailable     the spool directory cannot be written or read
+├── ActivationConflict   another operator's change of the active bundle was first
+├── BundleInUse          a bundle that somebody may still need is not removed
+└── LedgerUnavailable    the audit trail cannot be written or read; nothing that serves films waits for it
 """
 
 from __future__ import annotations
@@ -41,10 +46,23 @@ class PictureGone(JobsError):
     code: ClassVar[str] = "picture_gone"
 
 
+class NotRescorable(JobsError):
+    """A film that cannot be scored again; nothing was written. The message says which reason it has."""
+
+    code: ClassVar[str] = "not_rescorable"
+
+
 class QueueFull(JobsError):
     """The backlog is at its limit. Refused inside the submit script, so nothing was written."""
 
     code: ClassVar[str] = "queue_full"
+    retryable: ClassVar[bool] = True
+
+
+class SiteShareUsed(JobsError):
+    """One of several sites has used its share of the backlog. Refused inside the script, so nothing was written."""
+
+    code: ClassVar[str] = "site_share_used"
     retryable: ClassVar[bool] = True
 
 
@@ -80,3 +98,22 @@ class SpoolUnavailable(JobsError):
 
     code: ClassVar[str] = "spool_unavailable"
     retryable: ClassVar[bool] = True
+
+
+class LedgerUnavailable(JobsError):
+    """The audit trail cannot be written or read. What was to be written is kept elsewhere and tried again."""
+
+    code: ClassVar[str] = "ledger_unavailable"
+    retryable: ClassVar[bool] = True
+
+
+class ActivationConflict(JobsError):
+    """Another operator activates a bundle, or has done so since this one looked. Nothing was changed."""
+
+    code: ClassVar[str] = "activation_conflict"
+
+
+class BundleInUse(JobsError):
+    """A bundle that is active, served, or the one to go back to. It was not removed."""
+
+    code: ClassVar[str] = "bundle_in_use"

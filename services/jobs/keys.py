@@ -19,7 +19,13 @@ WORKERS = f"{TAG}:workers"  # hash consumer -> what it serves and when it was la
 SHARE = f"{TAG}:share"  # counter of taken jobs, from which routine's share follows
 REPLIES = f"{TAG}:replies"  # hash consumer -> what its last take handed out, in case the reply was lost
 PROBE = f"{TAG}:probe"  # written to see whether Redis accepts writes
+EPOCH = f"{TAG}:epoch"  # random, written once: another one says that Redis has lost everything
 SITES = f"{TAG}:sites"  # set of the sites that have submitted
+OPEN_BYTES = f"{TAG}:open:bytes"  # counter: payload bytes of the films without an outcome
+OPEN_OF_SITE = f"{TAG}:open:sites"  # hash site -> its films without an outcome
+LEDGER_DUE = f"{TAG}:ledger:due"  # zset id -> ms from when its outcome may be written to the ledger: an outbox
+LEDGER_HEADS = f"{TAG}:ledger:heads"  # hash chain file -> its last entry, so that a cut tail is noticed
+BUNDLE = f"{TAG}:bundle"  # hash: which bundle is active, which is a candidate, and how candidates fared
 
 
 def queue(priority: Priority) -> str:
@@ -30,6 +36,16 @@ def queue(priority: Priority) -> str:
 def instance(film_id: str) -> str:
     """Return the hash of a film: job, state and record."""
     return f"{TAG}:s:{film_id}"
+
+
+def history(film_id: str) -> str:
+    """Return the list of a film's earlier decisions, oldest first; there where an admin had it scored again."""
+    return f"{TAG}:history:{film_id}"
+
+
+def session(token_digest: str) -> str:
+    """Return the string that holds a page session: the key's id; its name holds the digest of the cookie."""
+    return f"{TAG}:session:{token_digest}"
 
 
 def study(site: str, study_uid: str) -> str:

@@ -105,10 +105,14 @@ class Quota:
         with self._recounting:
             self._recount()
 
-    def _check_free(self, ratio: float) -> None:
+    def free_ratio(self) -> float:
+        """Return which part of the disk is free; raise SpoolUnavailable where it does not say."""
         with translate_disk_errors():
             disk = os.statvfs(self._directory)
-        if disk.f_bavail < ratio * disk.f_blocks:
+        return disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0
+
+    def _check_free(self, ratio: float) -> None:
+        if self.free_ratio() < ratio:
             raise SpoolFull("the disk is nearly full")
 
     def _recount_if_older(self, seconds: float) -> None:

@@ -9,18 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 from model.decision import Outcome
+from services.jobs.errors import LedgerUnavailable
+from services.jobs.ledger.restore import LedgerReader
+from services.jobs.limits import Deadlines
 from services.jobs.queue import JobQueue, Registration
 from services.jobs.records import Job, JobState
+from services.jobs.settings import QueueSettings
 from services.jobs.spool import Spool
 
 logger = logging.getLogger(__name__)
 
-UNCLAIMED_SECONDS = 60.0  # a younger payload may still be on its way from the spool to the queue
+# A younger payload may still be on its way from the spool to the queue: a submit takes 5 s at most, and the file's
+# clock starts before it is synced.
+UNCLAIMED_SECONDS = 15.0
 _PAGE = 1000
+_LOST_AT_ONCE = 20_000  # their jobs and ledgered outcomes are in memory together, about 100 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,52 +46,125 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
-    """What a run did: films queued again, ended by the deadline, submitted again; payloads and files removed."""
+    """What a run did: films queued again, ended by the deadline, given their outcomes back, or submitted again.
+
+    And how many payloads and leftover files it removed.
+    """
 
     requeued: int
     expired: int
+    restored: int
     resubmitted: int
     removed_payloads: int
     removed_files: int
 
 
+def deadlines_of(settings: QueueSettings) -> Deadlines:
+    """Return the deadlines that the settings say."""
+    return Deadlines(
+        stat_seconds=settings.deadline_stat_seconds,
+        routine_seconds=settings.deadline_routine_seconds,
+        of_sites=settings.site_deadline_seconds,
+    )
+
+
 async def reconcile(
-    queue: JobQueue, spool: Spool, *, deadline_seconds: float | None = None, retention: Retention | None = None
+    queue: JobQueue,
+    spool: Spool,
+    *,
+    deadlines: Deadlines | None = None,
+    ledger: LedgerReader | None = None,
+    retention: Retention | None = None,
+    is_start: bool = False,
 ) -> Reconciliation:
     """Heal what queue and spool know differently of each other.
 
-    Open films that nothing holds are queued again; payloads that no record names are submitted again (a Redis that
-    lost its tail, or everything); payloads whose film is registered with another one, or is past retention, are
-    removed. With ``deadline_seconds`` films open for longer end ``not_assessed(deadline)``.
+    Open films that nothing holds are queued again; payloads that no record names (a Redis that lost its tail, or
+    everything) get the outcome that the ``ledger`` has, or are submitted again; payloads whose film is registered with
+    another one, or is past retention, are removed. At a start, of us or of Redis, open films too get the outcome that
+    the ledger has: Redis may have lost that they were finished. With ``deadlines`` films past theirs end
+    ``not_assessed(deadline)``.
 
     Raises
     ------
     QueueUnavailable, SpoolUnavailable
         Where either does not answer; what was healed until then stays, and a later run does the rest.
     """
+    lost = _Lost(queue, ledger)
+    if is_start:
+        await lost.close_finished()  # before any of them meets its deadline
     requeued = await queue.reconcile()
-    expired = await queue.expire(deadline_seconds=deadline_seconds) if deadline_seconds is not None else 0
-    resubmitted = removed = 0
+    expired = await queue.expire(deadlines) if deadlines is not None else 0
+    removed = 0
     jobs = spool.journal(older_than_seconds=UNCLAIMED_SECONDS)
     while page := await asyncio.to_thread(lambda: list(islice(jobs, _PAGE))):
         known = await queue.registrations([job.id for job in page])
         for job in page:
             registration = known.get(job.id)
             if registration is None:
-                await queue.resubmit(job)
-                resubmitted += 1
+                await lost.add(job)
             elif await _is_removable(queue, job, registration, retention or Retention()):
                 await asyncio.to_thread(spool.remove, job)
                 removed += 1
+    await lost.give_back()
     outcome = Reconciliation(
         requeued=requeued,
         expired=expired,
-        resubmitted=resubmitted,
+        restored=lost.restored,
+        resubmitted=lost.resubmitted,
         removed_payloads=removed,
         removed_files=await asyncio.to_thread(spool.tidy),
     )
     logger.info("reconciled", extra={"action": "reconciled", **vars(outcome)})
     return outcome
+
+
+class _Lost:
+    """Films whose payloads no record names, gathered because a look at the ledger costs the same for one and many."""
+
+    def __init__(self, queue: JobQueue, ledger: LedgerReader | None) -> None:
+        self._queue = queue
+        self._ledger = ledger
+        self._jobs: list[Job] = []
+        self.restored = 0
+        self.resubmitted = 0
+
+    async def add(self, job: Job) -> None:
+        self._jobs.append(job)
+        if self._ledger is None or len(self._jobs) >= _LOST_AT_ONCE:
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Restore what the ledger has, submit the rest again."""
+        jobs, self._jobs = self._jobs, []
+        ledgered = await self._from_ledger(jobs)
+        for job in jobs:
+            if job.id not in ledgered:
+                await self._queue.resubmit(job)
+        self.restored += len(ledgered)
+        self.resubmitted += sum(job.id not in ledgered for job in jobs)
+
+    async def close_finished(self) -> None:
+        """End the open films that the ledger knows to have ended."""
+        if self._ledger is not None:
+            with _survives_an_unreadable_ledger():
+                self.restored += await self._ledger.restore_open()
+
+    async def _from_ledger(self, jobs: list[Job]) -> set[str]:
+        if self._ledger is None or not jobs:
+            return set()
+        with _survives_an_unreadable_ledger():
+            return await self._ledger.restore(jobs)
+        return set()
+
+
+@contextmanager
+def _survives_an_unreadable_ledger() -> Iterator[None]:
+    """Go on where the ledger cannot be read: the payloads are there, scoring them again is more work and no loss."""
+    try:
+        yield
+    except LedgerUnavailable as error:
+        logger.warning("audit trail unreadable", extra={"action": "ledger_unreadable", "code": error.code})
 
 
 async def _is_removable(queue: JobQueue, job: Job, registration: Registration, retention: Retention) -> bool:

@@ -94,6 +94,8 @@ class TakenJob:
         How often a worker died or fell silent holding it. Above 0 the job is a suspect and runs alone.
     tries
         How many transient failures it has behind it.
+    run
+        How often the film was scored again before. What was handed out in an earlier run decides nothing any more.
     """
 
     job: Job
@@ -101,6 +103,7 @@ class TakenJob:
     taken_ms: int
     crashes: int = 0
     tries: int = 0
+    run: int = 0
 
 
 class PolicyReference(BaseModel):
@@ -185,17 +188,46 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _nothing_unread_looks_scored(self) -> Record:
+        check_evidence(self)
         is_scored = self.outcome is not None and self.outcome.is_scored
-        evidence = (self.probability, self.threshold, self.policy, self.model)
-        if is_scored and (any(part is None for part in evidence) or self.reason is not None):
-            raise ValueError("a scored record names probability, threshold, policy and model")
-        if not is_scored and any(part is not None for part in (*evidence[:3], self.findings)):
-            raise ValueError("a record without a score carries no probability, threshold, policy or findings")
         if not is_scored and self.links.heatmap is not None:
             raise ValueError("a record without a score has no heat map")
         if (self.outcome is not None) != (self.state is JobState.DONE):
             raise ValueError("a record has an outcome exactly when it is done")
         return self
+
+
+class PastDecision(BaseModel):
+    """What a film was before it was scored again; the same invariant holds."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    outcome: Outcome
+    reason: Reason | None
+    probability: float | None
+    threshold: float | None
+    policy: PolicyReference | None
+    model: ModelReference | None
+    findings: tuple[FindingRecord, ...] | None
+    done_at: datetime
+    replaced_at: datetime
+    timings_ms: Timings
+    attempts: int
+
+    @model_validator(mode="after")
+    def _nothing_unread_looks_scored(self) -> PastDecision:
+        check_evidence(self)
+        return self
+
+
+def check_evidence(decided: Record | PastDecision) -> None:
+    """Raise ``ValueError`` unless probability, threshold, policy and findings stand beside a score, and only there."""
+    is_scored = decided.outcome is not None and decided.outcome.is_scored
+    evidence = (decided.probability, decided.threshold, decided.policy, decided.model)
+    if is_scored and (any(part is None for part in evidence) or decided.reason is not None):
+        raise ValueError("a scored record names probability, threshold, policy and model")
+    if not is_scored and any(part is not None for part in (*evidence[:3], decided.findings)):
+        raise ValueError("a record without a score carries no probability, threshold, policy or findings")
 
 
 def instance_id(*, site: str, sop_instance_uid: str | None, sha256: str) -> str:

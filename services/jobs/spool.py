@@ -72,11 +72,16 @@ class Spool:
             measure=self._measure,
             clock=clock,
         )
+        self.free_ratio = self._quota.free_ratio
 
     @property
     def usage(self) -> Usage:
         """What lies here, as far as this process knows."""
         return self._quota.usage
+
+    def has(self, payload: str) -> bool:
+        """Return whether a payload of this name is kept."""
+        return self._path(payload).is_file()
 
     def begin(self) -> Upload:
         """Open an upload; raise SpoolFull if quota or free space is used up, SpoolUnavailable if not writable."""
@@ -187,7 +192,6 @@ class Spool:
         self._quota.recount()
         return removed
 
-    # -- inside ----------------------------------------------------------------------------------------------------
     def _path(self, payload: str) -> Path:
         if not _PAYLOAD_NAME.fullmatch(payload):
             raise ValueError("a payload's name is <id>.<uuid>")
@@ -237,10 +241,8 @@ class Spool:
         return Usage(payload_bytes=payload_bytes, picture_bytes=picture_bytes)
 
     def _report_unreadable(self, payload: Path, error: Exception | None) -> None:
-        logger.error(
-            "a payload has no readable sidecar",
-            extra={"action": "sidecar_unreadable", "payload": payload.name, "error": type(error).__name__},
-        )
+        facts = {"action": "sidecar_unreadable", "payload": payload.name, "error": type(error).__name__}
+        logger.error("a payload has no readable sidecar", extra=facts)
 
 
 def _sidecar(payload: Path) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import TypeAdapter
 
@@ -19,15 +20,43 @@ logger = logging.getLogger(__name__)
 class QueueStatistics:
     """State of the queue at one moment, for probes, Retry-After and metrics.
 
-    ``depth`` counts waiting and held films; ``oldest_open_ms`` says when the oldest open film was submitted
-    (milliseconds since the epoch), ``None`` where none is open; ``retrying`` films wait for their next attempt;
-    ``open`` is every film without outcome.
+    ``depth`` counts waiting and held films; ``oldest_open_ms`` says since when the oldest one is open, by Redis' clock
+    (milliseconds since the epoch; ``None`` where none is open); ``retrying`` films wait for their next attempt;
+    ``open`` is every film without outcome, ``open_bytes`` their payloads; ``dead`` is how many ended by our fault, as
+    far as the list goes back; ``ledger_due`` outcomes are not in the audit ledger yet, the first since
+    ``oldest_ledger_due_ms`` (later where somebody is just writing it; ``None`` where all are).
     """
 
     depth: dict[Priority, int]
     oldest_open_ms: dict[Priority, int | None]
     retrying: int
     open: int
+    open_bytes: int
+    dead: int
+    ledger_due: int
+    oldest_ledger_due_ms: int | None
+
+
+class PreparationState(StrEnum):
+    """How far a worker is with a candidate."""
+
+    PREPARING = "preparing"
+    PREPARED = "prepared"  # loaded, and its golden inputs score here as they should
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How a candidate bundle fares in one worker.
+
+    ``attempt`` names the activation that asked for it; ``code`` and ``detail`` say why it was refused.
+    """
+
+    attempt: str
+    digest: str
+    state: PreparationState
+    code: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +67,8 @@ class WorkerStatus:
     and sex where it takes them. ``operating_points`` are (name, threshold, sensitivity,
     specificity, ...) as the manifest has them, dumped to plain JSON types. What has a default is what a worker of
     0.1.0 serves, which does not say it: while a site upgrades, such a worker must not look as if it were gone.
+    ``preparation`` is what became of the last candidate that it was asked to prepare. ``sandbox`` is what confines its
+    decoding children: ``seccomp``, or ``limits`` alone.
     """
 
     consumer: str
@@ -54,6 +85,8 @@ class WorkerStatus:
     has_embedding_gate: bool = False
     probability_rule: str = "softmax"
     inputs: tuple[str, ...] = ("film",)
+    sandbox: str = "limits"
+    preparation: Preparation | None = None
 
 
 _WORKER_STATUS: TypeAdapter[WorkerStatus] = TypeAdapter(WorkerStatus)

@@ -19,6 +19,7 @@ from services.jobs.records import (
     JobState,
     Links,
     ModelReference,
+    PastDecision,
     Picture,
     PolicyReference,
     Record,
@@ -90,6 +91,38 @@ def result_of(
         timings_ms=timings,
         pictures=tuple(sorted(pictures)),
     )
+
+
+def load_result(text: str | bytes | None) -> Result:
+    """Return what ``result_of`` wrote; raise ``RecordCorrupt`` on anything else."""
+    try:
+        return Result.model_validate_json(text or "")
+    except ValidationError as error:
+        raise RecordCorrupt("a stored result cannot be read") from error
+
+
+class _HistoryEntry(BaseModel):
+    """What the rescore script keeps of a decision that is replaced; it keeps more, for the ledger."""
+
+    model_config = ConfigDict(frozen=True)
+
+    result: str
+    done_ms: int
+    attempts: int
+    replaced_ms: int
+
+
+def past_decision_of(entry: str) -> PastDecision:
+    """Return the decision that an entry of a film's history holds; raise ``RecordCorrupt`` if it cannot be read."""
+    try:
+        kept = _HistoryEntry.model_validate_json(entry)
+        result = load_result(kept.result)
+        decided = result.model_dump(exclude={"pictures"})
+        return PastDecision(
+            **decided, done_at=moment(kept.done_ms), replaced_at=moment(kept.replaced_ms), attempts=kept.attempts
+        )
+    except ValidationError as error:
+        raise RecordCorrupt("a stored earlier decision cannot be read") from error
 
 
 def record_of(fields: list[str | None], *, now_ms: int, limits: QueueLimits) -> Record:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from model.bundle import read_bundle
-from model.manifest import Manifest
-from services.api.access import key_ring
+from services.api.access.key_ring import key_ring
 from services.api.listening import listen
 from services.jobs.settings import ApiSettings, RedisSettings, SettingsError, WorkerSettings, load_settings
 from services.standalone.child import Child
-from services.standalone.data_directory import locked, socket_directory
+from services.standalone.data_directory import announced_socket, locked, settings_in, socket_directory
 from services.standalone.redis_server import find_redis_server
 from services.worker.bundles import default_bundle_directory
 
@@ -44,7 +43,6 @@ class Plan:
     """What was checked before anything starts. ``redis_command`` is ``None`` where Redis is not ours."""
 
     bundle: Path
-    manifest: Manifest
     listener: socket.socket
     redis_url: str
     redis_command: list[str] | None
@@ -64,17 +62,17 @@ def make_plan(options: StackOptions, resources: ExitStack) -> Plan:
     api = load_settings(ApiSettings, port=options.port)
     key_ring(api.host, api.keys_file)
     bundle = options.bundle or load_settings(WorkerSettings).bundle or default_bundle_directory()
-    manifest = read_bundle(bundle).manifest
+    read_bundle(bundle)  # refused here, in one line, rather than by each worker
     lock = resources.enter_context(locked(options.data_dir))
     redis_url, redis_command = load_settings(RedisSettings).url.get_secret_value(), None
     if "CXR_REDIS_URL" not in os.environ:
         path = resources.enter_context(socket_directory()) / "redis.sock"
         redis_url = f"unix://{path}"
+        resources.enter_context(announced_socket(options.data_dir, path))
         redis_command = find_redis_server().command(directory=_redis_directory(options.data_dir), socket=path)
     listener = resources.enter_context(listen(api.host, api.port))
     return Plan(
         bundle=bundle,
-        manifest=manifest,
         listener=listener,
         redis_url=redis_url,
         redis_command=redis_command,
@@ -93,8 +91,7 @@ def _redis_directory(data_dir: Path) -> Path:
 
 def _environment(plan: Plan, options: StackOptions) -> dict[str, str]:
     """Return the environment of gateway and worker: this one's, which wins where it names a place of its own."""
-    defaults = {
-        "CXR_SPOOL_DIRECTORY": str((options.data_dir / "spool").resolve()),
+    defaults = settings_in(options.data_dir) | {
         "CXR_API_LOG_FORMAT": "text",
         "CXR_WORKER_LOG_FORMAT": "text",
         # Several workers on one machine cannot share a port.

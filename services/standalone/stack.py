@@ -20,6 +20,7 @@ from services.api.listening import url_of
 from services.jobs.connection import connect_gateway
 from services.jobs.errors import QueueUnavailable, QueueUnsafe
 from services.jobs.queue import JobQueue
+from services.jobs.records import ModelReference
 from services.jobs.settings import RedisSettings, SettingsError
 from services.standalone.child import Child
 from services.standalone.plan import Plan, StackOptions, api_child, make_plan, redis_child, worker_child
@@ -36,13 +37,14 @@ class Stack:
     ----------
     url
         Where the gateway is reached from this machine.
-    manifest
-        The bundle that the workers serve.
+    model
+        What the workers serve, once ``start`` has returned: the active bundle, not always the one named at start.
     """
+
+    model: ModelReference
 
     def __init__(self, plan: Plan, options: StackOptions) -> None:
         self.url = url_of(plan.listener)
-        self.manifest = plan.manifest
         self._redis_settings = RedisSettings(url=SecretStr(plan.redis_url))
         self._redis = redis_child(plan, options)
         self._api = api_child(plan, options)
@@ -69,7 +71,7 @@ class Stack:
             for child in (self._api, *self._workers):
                 self._supervise(child)
             await self._gateway_is_ready()
-            await _workers_announce(queue, count=len(self._workers), since_ms=started_ms)
+            self.model = await _workers_announce(queue, count=len(self._workers), since_ms=started_ms)
         finally:
             await client.aclose()
         for child in self._children():
@@ -164,10 +166,11 @@ async def _redis_answers(queue: JobQueue, *, seconds: float) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _workers_announce(queue: JobQueue, *, count: int, since_ms: int) -> None:
-    """Wait for as many workers as were started; those of an earlier run may still be listed."""
+async def _workers_announce(queue: JobQueue, *, count: int, since_ms: int) -> ModelReference:
+    """Wait for as many workers as were started, and return what one serves; those of an earlier run may be listed."""
     while True:
         with contextlib.suppress(QueueUnavailable):
-            if sum(worker.beat_ms >= since_ms for worker in await queue.workers()) >= count:
-                return
+            ours = [worker for worker in await queue.workers() if worker.beat_ms >= since_ms]
+            if len(ours) >= count:
+                return ours[0].model
         await asyncio.sleep(_POLL_SECONDS)

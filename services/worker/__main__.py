@@ -12,10 +12,11 @@ import sys
 from model.errors import ModelError
 from services.jobs.errors import JobsError
 from services.jobs.logs import configure_logging
-from services.jobs.settings import RedisSettings, SpoolSettings, WorkerSettings, load_settings
-from services.worker.application import load_bundle, serve
+from services.worker.application import serve
+from services.worker.configuration import Configuration
 from services.worker.errors import WorkerError
 from services.worker.heartbeat import EXIT_HUNG
+from services.worker.loading import BundleLoader
 
 logger = logging.getLogger("services.worker")
 
@@ -25,12 +26,10 @@ EXIT_CANNOT_START = 2
 def main() -> int:
     """Run a worker; return its exit code."""
     try:
-        settings = load_settings(WorkerSettings)
-        redis_settings = load_settings(RedisSettings)
-        spool_settings = load_settings(SpoolSettings)
-        configure_logging(settings.log_format, "worker")
-        served = load_bundle(settings)
-        asyncio.run(serve(served, settings=settings, redis_settings=redis_settings, spool_settings=spool_settings))
+        configuration = Configuration.load()
+        configure_logging(configuration.worker.log_format, "worker")
+        loader = BundleLoader(configuration.worker)
+        asyncio.run(serve(loader.load_configured(), loader, configuration))
     except (ModelError, JobsError, WorkerError) as error:
         print(f"cxr-triage worker: {error.code}: {error}", file=sys.stderr)
         return EXIT_CANNOT_START

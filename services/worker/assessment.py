@@ -8,70 +8,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from model.bundle import Bundle
-from model.decision import Decision, Policy, Score, decide, not_assessed
+from model.decision import Decision, Score, decide, not_assessed
 from model.errors import ImageError, LateralView, NonFiniteScore, Reason, UnsuitableImage
-from model.gate import EmbeddingGate, GateSpec
-from model.manifest import OperatingPoint
-from model.preprocessing import PreprocessingSpec
 from services.jobs.records import Job, ModelReference, Picture
 from services.jobs.spool import Spool
-from services.worker.batching import Batcher
-from services.worker.decoding_messages import DecodingRequest
-from services.worker.decoding_pool import DecodingPool, RefusedFilm
+from services.worker.decoding.messages import DecodingRequest
+from services.worker.decoding.pool import DecodingPool, RefusedFilm
 from services.worker.pictures import PictureKeeper
-
-# The bundle's own operating point, until sites have policies of their own.
-_BUNDLE_POLICY_VERSION = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Serving:
-    """What this worker serves, and by which point it decides.
-
-    ``gate`` looks at headers and pixels, ``embedding_gate`` at what the network made of them; ``None`` where the bundle
-    has no statistics for it. ``takes_age_sex``: the network asks for them; a film whose patient's are unknown is scored
-    all the same.
-    """
-
-    model: ModelReference
-    operating_point: OperatingPoint
-    preprocessing: PreprocessingSpec
-    gate: GateSpec
-    temperature: float
-    embedding_gate: EmbeddingGate | None
-    takes_age_sex: bool
-
-    @classmethod
-    def of(cls, bundle: Bundle, *, operating_point: str | None, gate: GateSpec) -> Serving:
-        """Serve a bundle; raise ``BundleIncompatible`` where it has no point of that name."""
-        manifest = bundle.manifest
-        return cls(
-            model=ModelReference(name=manifest.name, version=manifest.version, digest=bundle.digest),
-            operating_point=manifest.operating_point(operating_point),
-            preprocessing=manifest.preprocessing,
-            gate=gate,
-            temperature=manifest.temperature,
-            embedding_gate=_embedding_gate(bundle),
-            takes_age_sex=manifest.age_sex_input_name is not None,
-        )
-
-    def policy(self, site: str) -> Policy:
-        """Return the policy that decides this site's films."""
-        return Policy(
-            site=site,
-            version=_BUNDLE_POLICY_VERSION,
-            name=self.operating_point.name,
-            threshold=self.operating_point.threshold,
-            model_digest=self.model.digest,
-        )
-
-
-def _embedding_gate(bundle: Bundle) -> EmbeddingGate | None:
-    statistics, arrays = bundle.manifest.gate, bundle.gate
-    if statistics is None or arrays is None:
-        return None
-    return EmbeddingGate(mean=arrays.mean, covariance=arrays.covariance, limit=statistics.limit)
+from services.worker.serving import Serving
+from services.worker.switching import ServedBundle, ServedBundles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +34,15 @@ class Assessment:
 
 
 class Assessor:
-    """Assesses films one caller at a time; many callers at once make it a pipeline."""
+    """Assesses films one caller at a time; many callers at once make it a pipeline.
 
-    def __init__(self, *, spool: Spool, decoding: DecodingPool, batcher: Batcher, serving: Serving) -> None:
+    A film has one bundle from its decoding to its pictures, also where another one serves by the time it is done.
+    """
+
+    def __init__(self, *, spool: Spool, decoding: DecodingPool, bundles: ServedBundles) -> None:
         self._spool = spool
         self._decoding = decoding
-        self._batcher = batcher
-        self._serving = serving
+        self._bundles = bundles
         self._pictures = PictureKeeper(spool)
 
     async def assess(self, job: Job) -> Assessment:
@@ -106,7 +53,12 @@ class Assessor:
         SpoolUnavailable, InferenceError
             If this worker could not look at it; ``retryable``.
         """
-        request = await self._request(job)
+        with self._bundles.lease() as bundle:
+            return await self._assess_with(bundle, job)
+
+    async def _assess_with(self, bundle: ServedBundle, job: Job) -> Assessment:
+        serving = bundle.serving
+        request = await self._request(job, serving)
         try:
             film = await self._decoding.decode(request)
         except RefusedFilm as refused:
@@ -116,42 +68,42 @@ class Assessor:
             return Assessment(decision=not_assessed(error.reason, is_lateral=isinstance(error, LateralView)))
         # The preview is written while the network runs.
         scored, pictures = await asyncio.gather(
-            self._batcher.score(film.tensor, film.age_sex), self._pictures.keep_preview(job, film.preview)
+            bundle.batcher.score(film.tensor, film.age_sex), self._pictures.keep_preview(job, film.preview)
         )
-        decision = self._decide(job, scored.score)
+        decision = _decide(job, scored.score, serving)
         # Without the film below it a heat map says nothing.
         if decision.outcome.is_scored and pictures:
             pictures |= await self._pictures.keep_activation(
-                job, scored.score.activation, temperature=self._serving.temperature, model=self._serving.model
+                job, scored.score.activation, temperature=serving.temperature, model=serving.model
             )
         return Assessment(
             decision=decision,
             pictures=pictures,
-            model=self._serving.model,
+            model=serving.model,
             decode_ms=film.decode_ms,
             inference_ms=scored.inference_ms,
         )
 
-    def _decide(self, job: Job, score: Score) -> Decision:
-        """Return what the score amounts to, unless the network saw a film unlike those that it knows."""
-        embedding_gate = self._serving.embedding_gate
-        try:
-            if embedding_gate is not None:
-                assert score.embedding is not None, "the scorer checked that the graph answers with an embedding"
-                embedding_gate.require_near(score.embedding)
-            return decide(score, self._serving.policy(job.site))
-        except UnsuitableImage as refused:
-            return not_assessed(refused.reason)
-        except NonFiniteScore:
-            return not_assessed(Reason.NON_FINITE)
-
-    async def _request(self, job: Job) -> DecodingRequest:
+    async def _request(self, job: Job, serving: Serving) -> DecodingRequest:
         return DecodingRequest(
             path=await asyncio.to_thread(self._spool.read, job),
             payload_bytes=job.payload_bytes,
             sha256=job.sha256,
             claims=job.claims,
-            gate=self._serving.gate,
-            preprocessing=self._serving.preprocessing,
-            wants_age_sex=self._serving.takes_age_sex,
+            gate=serving.gate,
+            preprocessing=serving.preprocessing,
+            wants_age_sex=serving.takes_age_sex,
         )
+
+
+def _decide(job: Job, score: Score, serving: Serving) -> Decision:
+    """Return what the score amounts to, unless the network saw a film unlike those that it knows."""
+    try:
+        if serving.embedding_gate is not None:
+            assert score.embedding is not None, "the scorer checked that the graph answers with an embedding"
+            serving.embedding_gate.require_near(score.embedding)
+        return decide(score, serving.policy(job.site))
+    except UnsuitableImage as refused:
+        return not_assessed(refused.reason)
+    except NonFiniteScore:
+        return not_assessed(Reason.NON_FINITE)

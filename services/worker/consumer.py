@@ -56,7 +56,8 @@ class Consumer:
     """One worker's side of the queue.
 
     One loop takes and reaps, so that a suspect can have the worker to itself: a film that kills the process must not
-    take neighbours with it (RELIABILITY.md §0 fact 10). Each job is then a task of its own.
+    take neighbours with it (RELIABILITY.md §0 fact 10). Each job is then a task of its own. ``model`` says which model
+    serves, for the count of films that none looked at.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Consumer:
         assessor: Assessor,
         heartbeat: HeartbeatThread,
         readiness: Readiness,
-        model: ModelReference,
+        model: Callable[[], ModelReference],
         limits: ConsumerLimits,
     ) -> None:
         self._name = name
@@ -202,7 +203,7 @@ class Consumer:
             decision,
             site=taken.job.site,
             priority=taken.job.priority,
-            model=self._model,
+            model=assessment.model or self._model(),
             total_ms=timings.total or 0.0,
         )
 

@@ -2,6 +2,7 @@
 
 WorkerError
 ├── DecodingUnavailable    no decoding child can be started on this machine
+├── SandboxUnavailable     the kernel cannot keep decoding children from network, programs and files
 └── PortTaken              the address of /metrics and /health cannot be bound
 """
 
@@ -21,6 +22,12 @@ class DecodingUnavailable(WorkerError):
     """No decoding child became ready: a broken installation, or limits below what Python itself needs."""
 
     code: ClassVar[str] = "decoding_unavailable"
+
+
+class SandboxUnavailable(WorkerError):
+    """Seccomp filters are missing here, and the settings require them."""
+
+    code: ClassVar[str] = "sandbox_unavailable"
 
 
 class PortTaken(WorkerError):

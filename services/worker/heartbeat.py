@@ -30,25 +30,30 @@ class Watchdog:
 
     def __init__(self, *, seconds: float) -> None:
         self._seconds = seconds
-        self._since: dict[str, float] = {}
+        self._since: dict[object, tuple[str, float]] = {}
 
     @contextmanager
     def deadline(self, name: str) -> Iterator[None]:
-        """Expect the block to end within the watchdog's seconds."""
-        self._since[name] = time.monotonic()
+        """Expect the block to end within the watchdog's seconds; several of one name may run at once."""
+        block = object()
+        self._since[block] = name, time.monotonic()
         try:
             yield
         finally:
-            del self._since[name]
+            del self._since[block]
 
     def tick(self, name: str) -> None:
         """Expect another tick of this name within the watchdog's seconds."""
-        self._since[name] = time.monotonic()
+        self._since[name] = name, time.monotonic()
+
+    def is_running(self, name: str) -> bool:
+        """Return whether a block of this name has not ended yet."""
+        return any(name == running for running, _ in list(self._since.values()))
 
     def overdue(self) -> str | None:
         """Return the name of what should have ended by now, if anything."""
         now = time.monotonic()
-        return next((name for name, since in list(self._since.items()) if now - since > self._seconds), None)
+        return next((name for name, since in list(self._since.values()) if now - since > self._seconds), None)
 
 
 class HeartbeatThread(threading.Thread):

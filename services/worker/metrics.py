@@ -1,11 +1,12 @@
 """Every metric of the worker; declared here and nowhere else (PROTOCOLS.md §5).
 
-Label values come from closed sets of ours: stages, reasons, outcomes, priorities, the served bundle. Sites are the
-one exception, and are capped.
+Label values come from closed sets of ours: stages, reasons, outcomes, priorities, the bundles that are loaded, and the
+sites that the settings name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -16,8 +17,6 @@ from services.jobs.records import ModelReference, Priority
 _SCORE_BUCKETS: Final = tuple(round(0.05 * step, 2) for step in range(1, 21))
 _STAGE_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _WAIT_BUCKETS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0)
-# Sites are named by whoever holds a key. Beyond this many they share one series, or a scrape would grow without end.
-_MAX_SITES: Final = 20
 _OTHER_SITES: Final = "other"
 
 GATE = Counter("cxr_gate_total", "Films that ended not_assessed, by reason.", ["reason"])
@@ -40,11 +39,20 @@ PICTURES_LOST = Counter(
 )
 HEARTBEAT = Gauge("cxr_worker_heartbeat_timestamp_seconds", "When this worker last kept its films alive.")
 IN_FLIGHT = Gauge("cxr_worker_in_flight_films", "Films this worker holds.")
+AUDIT_WRITABLE = Gauge("cxr_audit_writable", "Whether the last write to the audit trail worked.")
 READY = Gauge("cxr_worker_ready", "1 while the worker may be counted on, else 0.")
-MODEL_INFO = Gauge("cxr_model_info", "The served bundle; always 1.", ["digest", "role", "name", "version"])
-WORKER_INFO = Gauge("cxr_worker_info", "How this worker runs; always 1.", ["provider", "threads", "decoders"])
+MODEL_INFO = Gauge(
+    "cxr_model_info",
+    "Bundles that are loaded: the one that is serving, and a candidate; always 1.",
+    ["digest", "role", "name", "version"],
+)
+BUNDLES_REFUSED = Counter("cxr_bundles_refused_total", "Candidate bundles that this worker refused.", ["code"])
+WORKER_INFO = Gauge(
+    "cxr_worker_info", "How this worker runs; always 1.", ["provider", "threads", "decoders", "sandbox"]
+)
 
-_sites: set[str] = set()
+# Set once, at start. Sites are named by whoever holds a key, so that a scrape could grow without end.
+_named_sites: frozenset[str] = frozenset()
 
 
 def short(digest: str) -> str:
@@ -52,10 +60,23 @@ def short(digest: str) -> str:
     return digest[:12]
 
 
-def describe(*, model: ModelReference, provider: str, threads: int, decoders: int) -> None:
-    """Publish what this worker serves and how; once, at start."""
-    MODEL_INFO.labels(short(model.digest), "serving", model.name, model.version).set(1)
-    WORKER_INFO.labels(provider, str(threads), str(decoders)).set(1)
+def name_sites(sites: Iterable[str]) -> None:
+    """Count the films of these sites under their names; those of others are counted as ``other``."""
+    global _named_sites
+    _named_sites = frozenset(sites)
+
+
+def show_bundles(*, serving: ModelReference, candidate: ModelReference | None = None) -> None:
+    """Publish which bundles are loaded, and nothing of those before."""
+    MODEL_INFO.clear()
+    for role, model in (("serving", serving), ("candidate", candidate)):
+        if model is not None:
+            MODEL_INFO.labels(short(model.digest), role, model.name, model.version).set(1)
+
+
+def describe(*, provider: str, threads: int, decoders: int, sandbox: str) -> None:
+    """Publish how this worker runs; once, at start."""
+    WORKER_INFO.labels(provider, str(threads), str(decoders), sandbox).set(1)
 
 
 def observe_stages(**milliseconds: float | None) -> None:
@@ -70,16 +91,11 @@ def count_decision(
 ) -> None:
     """Count one finished film; call it only where this worker's finish was the one that counted."""
     policy = f"{decision.policy.name}/{decision.policy.version}" if decision.policy else ""
-    DECISIONS.labels(_capped(site), decision.outcome, short(model.digest), policy).inc()
+    DECISIONS.labels(
+        site if site in _named_sites else _OTHER_SITES, decision.outcome, short(model.digest), policy
+    ).inc()
     END_TO_END_DURATION.labels(priority).observe(total_ms / 1000)
     if decision.reason is not None:
         GATE.labels(decision.reason).inc()
     if decision.probability is not None:
         SCORE.observe(decision.probability)
-
-
-def _capped(site: str) -> str:
-    if site not in _sites and len(_sites) >= _MAX_SITES:
-        return _OTHER_SITES
-    _sites.add(site)
-    return site

@@ -10,40 +10,60 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from services.jobs.errors import QueueUnavailable, SpoolUnavailable
 from services.jobs.queue import JobQueue
-from services.jobs.reconcile import reconcile
 from services.jobs.settings import WorkerSettings
-from services.jobs.spool import Spool
 from services.jobs.status import WorkerStatus
+from services.worker.following import BundleFollower
 from services.worker.heartbeat import Watchdog
 from services.worker.probes import Readiness
 
 logger = logging.getLogger(__name__)
 
 _EVERY_SECOND: Final = 1.0
+# The shortest wait before another attempt is a second; it is to be kept, not doubled.
+_PROMOTE_SECONDS: Final = 0.1
+_FOLLOW_SECONDS: Final = 0.5
+
+
+class Compare(Protocol):
+    """``services.jobs.reconcile.reconcile`` with everything but the moment decided."""
+
+    def __call__(self, *, is_start: bool = False) -> Awaitable[object]:
+        """Compare queue, spool and ledger, and mend what differs."""
 
 
 @dataclass(frozen=True)
 class Upkeep:
-    """Promotes retries, reconciles queue and spool, says that this worker lives, and that its event loop turns."""
+    """Promotes retries, reconciles queue and spool, follows the active bundle, says that this worker lives.
+
+    Also that its event loop turns.
+    """
 
     queue: JobQueue
-    spool: Spool
     _: KW_ONLY
-    status: WorkerStatus
+    compare: Compare
+    follower: BundleFollower
+    status: Callable[[], WorkerStatus]
     readiness: Readiness
     watchdog: Watchdog
     settings: WorkerSettings
 
     async def wait_for_redis(self, stop: asyncio.Event) -> bool:
-        """Reconcile as soon as Redis answers; return False where a stop came first."""
+        """Load the active bundle and reconcile as soon as Redis answers; return False where a stop came first.
+
+        Raises
+        ------
+        ModelError
+            If the active bundle cannot be served here.
+        """
         while not stop.is_set():
             try:
+                await self.follower.begin()
                 await self._announce()
-                await self._reconcile()
+                await self.compare(is_start=True)
             except QueueUnavailable:
                 self.readiness.set_queue_reachable(False)
                 with suppress(TimeoutError):
@@ -56,9 +76,10 @@ class Upkeep:
     def steps(self) -> Iterator[Coroutine[None, None, None]]:
         """Yield the coroutines to run beside the consumer, for ever."""
         yield self._repeat(self._tick, _EVERY_SECOND)
-        yield self._repeat(self.queue.promote, _EVERY_SECOND)
+        yield self._repeat(self.queue.promote, _PROMOTE_SECONDS)
+        yield self._repeat(self._follow, _FOLLOW_SECONDS)
         yield self._repeat(self._announce, self.settings.heartbeat_seconds)
-        yield self._repeat(self._reconcile, self.settings.reconcile_seconds)
+        yield self._repeat(self.compare, self.settings.reconcile_seconds)
 
     async def _repeat(self, step: Callable[[], Awaitable[object]], every_seconds: float) -> None:
         while True:
@@ -73,9 +94,11 @@ class Upkeep:
     async def _tick(self) -> None:
         self.watchdog.tick("event loop")
 
-    async def _announce(self) -> None:
-        await self.queue.announce(self.status)
-        self.readiness.set_queue_reachable(True)
+    async def _follow(self) -> None:
+        if await self.follower.step():
+            await self._announce()
 
-    async def _reconcile(self) -> None:
-        await reconcile(self.queue, self.spool, deadline_seconds=self.settings.deadline_seconds)
+    async def _announce(self) -> None:
+        await self.queue.heal_clock()
+        await self.queue.announce(self.status())
+        self.readiness.set_queue_reachable(True)

@@ -1,24 +1,45 @@
-"""The deployment files say what the program reads: every variable is a setting, every command exists."""
+"""The deployment files say what the program reads, every command exists, and no container may do more than it needs."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from services.jobs.settings import variable_names
 from tests.support.tools import require_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "docker-compose.yml"
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+SERVICES = ["redis", "api", "worker-cpu", "worker-gpu"]
+
+
+@cache
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return document
+
+
+def mounts(service: str) -> dict[str, str]:
+    """Return source and mode by target."""
+    return {mount.split(":")[1]: mount for mount in compose()["services"][service]["volumes"]}
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
-def test_docker_compose_accepts_the_file(profile: str) -> None:
+def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
     require_tools("docker-compose")
-    command = ["docker-compose", "-f", str(COMPOSE), "--profile", profile, "config"]
+    shutil.copy(COMPOSE, tmp_path)
+    for name in ("api.env", "worker.env"):
+        (tmp_path / "secrets").mkdir(exist_ok=True)
+        (tmp_path / "secrets" / name).write_text("CXR_REDIS_URL=redis://user:password@redis:6379/0\n")
+    command = ["docker-compose", "-f", str(tmp_path / COMPOSE.name), "--profile", profile, "config"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"worker-{profile}" in done.stdout
@@ -30,12 +51,79 @@ def test_every_variable_of_the_compose_file_is_a_setting() -> None:
     assert named <= set(variable_names())
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_is_hardened(service: str) -> None:
+    facts = compose()["services"][service]
+    assert facts["read_only"] is True
+    assert facts["cap_drop"] == ["ALL"]
+    assert facts["security_opt"] == ["no-new-privileges:true"]
+    assert facts["user"] not in ("root", "0", "0:0")
+    assert facts["pids_limit"] <= 256
+    assert facts["mem_limit"] == facts["memswap_limit"], "swap would make a limit no limit"
+    assert "privileged" not in facts
+    assert all(re.search(r"noexec,nosuid,nodev", mount) for mount in facts["tmpfs"])
+    assert not any("docker.sock" in mount for mount in facts["volumes"])
+
+
+def test_redis_is_reached_from_gateway_and_workers_only() -> None:
+    document = compose()
+    assert document["services"]["redis"]["networks"] == ["queue"]
+    assert document["networks"]["queue"] == {"internal": True}
+    assert [name for name in SERVICES if "ports" in document["services"][name]] == ["api"]
+    assert all(port.startswith("127.0.0.1:") for port in document["services"]["api"]["ports"])
+
+
+def test_no_secret_is_in_the_files_and_none_is_given_to_another_process() -> None:
+    services = compose()["services"]
+    assert services["api"]["env_file"] == ["./secrets/api.env"]
+    assert services["worker-cpu"]["env_file"] == services["worker-gpu"]["env_file"] == ["./secrets/worker.env"]
+    assert "env_file" not in services["redis"]
+    assert "/run/keys" in mounts("api")
+    assert mounts("api")["/run/keys"].endswith(":ro")
+    assert not any("keys" in target for name in ("worker-cpu", "worker-gpu", "redis") for target in mounts(name))
+    assert "password" not in (COMPOSE.read_text() + DOCKERFILE.read_text()).lower().replace("without a password", "")
+
+
+def test_gateway_and_workers_share_spool_audit_trail_and_bundles() -> None:
+    places = {f"/var/lib/cxr-triage/{name}" for name in ("spool", "audit", "bundles")}
+    for service in ("api", "worker-cpu", "worker-gpu"):
+        assert places <= set(mounts(service)), service
+    assert set(compose()["volumes"]) >= {"redis", "spool", "audit", "bundles"}
+    text = DOCKERFILE.read_text()
+    for place in places:
+        assert text.count(place) == 2, f"{place}: made in both base images, owned by the uid that writes there"
+
+
+def test_redis_takes_its_users_from_the_secrets() -> None:
+    redis = compose()["services"]["redis"]
+    assert "--aclfile" in redis["command"]
+    assert mounts("redis")["/etc/redis/users.acl"].startswith("./secrets/redis/users.acl:")
+    assert mounts("redis")["/etc/redis/users.acl"].endswith(":ro")
+    assert "NOAUTH" in str(redis["healthcheck"])
+
+
+@pytest.mark.parametrize("service", ["worker-cpu", "api"])
+def test_container_stops_later_than_its_process_wants_to(service: str) -> None:
+    seconds = {"worker-cpu": 10, "api": 30}[service]
+    assert int(compose()["services"][service]["stop_grace_period"].removesuffix("s")) > seconds
+
+
 def test_dockerfile_has_the_targets_and_copies_only_what_exists() -> None:
-    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    text = DOCKERFILE.read_text()
     assert {"api", "worker-cpu", "worker-gpu"} <= set(re.findall(r" AS ([\w-]+)", text))
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
         for source in line.split()[:-1]:
             assert (ROOT / source).exists(), source
+
+
+def test_no_image_runs_as_root() -> None:
+    stages = re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]
+    final = [stage for stage in stages if re.search(r" AS (api|worker-\w+)", stage)]
+    assert len(final) == 3
+    for stage in final:
+        assert re.search(r"^USER 10001:10001$", stage, re.MULTILINE), stage
+        assert "HEALTHCHECK" in stage
+        assert "/health/live" in stage, "liveness, not readiness: a container is not restarted because Redis is away"
 
 
 def test_redis_configuration_is_one_that_the_gateway_accepts() -> None:
@@ -43,3 +131,10 @@ def test_redis_configuration_is_one_that_the_gateway_accepts() -> None:
     assert re.search(r"^appendonly yes$", text, re.MULTILINE)
     assert re.search(r"^appendfsync always$", text, re.MULTILINE)
     assert re.search(r"^maxmemory-policy noeviction$", text, re.MULTILINE)
+    assert re.search(r"^protected-mode yes$", text, re.MULTILINE)
+
+
+def test_redis_has_room_to_copy_what_it_holds() -> None:
+    maxmemory = re.search(r"^maxmemory (\d+)mb$", (ROOT / "deploy" / "redis.conf").read_text(), re.MULTILINE)
+    assert maxmemory is not None
+    assert int(compose()["services"]["redis"]["mem_limit"].removesuffix("m")) >= 2 * int(maxmemory[1])

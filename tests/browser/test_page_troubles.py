@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.api.access import new_key
 from tests.browser.conftest import OpenPage
+from tests.browser.watched import WatchedPage
+from tests.support.access import make_key
 from tests.support.films import png_film
 from tests.support.finding_bundles import write_finding_bundle
 from tests.support.gateway import GatewayProcess, WorkerProcess
@@ -29,7 +30,7 @@ def gateway(mortal_redis_server: RedisServer, tmp_path: Path) -> Iterator[Gatewa
 @pytest.fixture
 def locked(redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[GatewayProcess, str]]:
     """A gateway that asks for a key, and the key."""
-    key = new_key(tmp_path / "keys.json")
+    key = make_key(tmp_path / "keys.json", label="Reading room")
     with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=tmp_path / "keys.json") as running:
         running.wait_ready()
         yield running, key
@@ -78,24 +79,68 @@ def test_service_that_cannot_know_is_never_shown_as_an_empty_worklist(
     page.wait_for(".connection.connected")
 
 
-def test_page_of_a_service_with_keys_asks_for_one_and_keeps_it_to_itself(
+def sign_in(page: WatchedPage, key: str) -> None:
+    page.page.fill("#key-value", key)
+    page.page.click("#key button")
+
+
+def test_page_of_a_service_with_keys_asks_for_one_and_does_not_keep_it(
     locked: tuple[GatewayProcess, str], open_page: OpenPage
 ) -> None:
     gateway, key = locked
     page = open_page(gateway.url, expected=("401",))
     page.wait_for(".connection.locked", "A key is needed")
-    page.page.fill("#key-value", key[:-1] + ("a" if key[-1] != "a" else "b"))
-    page.page.click("#key button")
-    page.wait_for(".connection.locked", "does not know this key")
-    page.page.fill("#key-value", key)
-    page.page.click("#key button")
+    sign_in(page, key[:-1] + ("a" if key[-1] != "a" else "b"))
+    page.wait_for("#key-message", "Send a valid API key")
+    assert page.page.input_value("#key-value") == ""
+    sign_in(page, key)
     page.wait_for(".connection.connected")
     assert page.page.locator("#key").is_hidden()
+    page.wait_for("#session-name", "Reading room")
     page.choose(png_film(seed=4))
     page.send()
     page.wait_for(".outcome.pending")
     stored = "() => JSON.stringify([localStorage, sessionStorage, document.cookie])"
     assert key not in page.page.evaluate(stored) + page.page.content() + page.page.url
+    page.page.reload()
+    # Who is signed in stays so when the page is loaded again.
+    page.wait_for("#worklist tbody tr")
+
+
+def test_session_that_ends_is_begun_again_without_losing_the_worklist(
+    locked: tuple[GatewayProcess, str], redis_server: RedisServer, open_page: OpenPage
+) -> None:
+    gateway, key = locked
+    page = open_page(gateway.url, expected=("401",))
+    sign_in(page, key)
+    page.wait_for(".connection.connected")
+    page.choose(png_film(seed=6))
+    page.send()
+    page.wait_for("#worklist tbody tr")
+    with redis_server.client() as client:
+        assert client.delete(*client.keys("{cxr}:session:*")) == 1
+    page.look_again()
+    page.wait_for(".connection.locked", "The session has ended: sign in again. The worklist is that of")
+    assert page.page.locator("#worklist tbody tr").count() == 1
+    sign_in(page, key)
+    page.wait_for(".connection.connected")
+    page.page.wait_for_selector("#key", state="hidden")
+
+
+def test_who_signs_out_leaves_nothing_on_the_page(
+    locked: tuple[GatewayProcess, str], redis_server: RedisServer, open_page: OpenPage
+) -> None:
+    gateway, key = locked
+    page = open_page(gateway.url, expected=("401",))
+    sign_in(page, key)
+    page.choose(png_film(seed=7))
+    page.send()
+    page.wait_for("#worklist tbody tr")
+    page.page.click("#sign-out")
+    page.wait_for(".connection.locked", "A key is needed")
+    assert page.page.locator("#worklist tbody tr").count() == 0
+    with redis_server.client() as client:
+        assert client.keys("{cxr}:session:*") == []
 
 
 def test_picture_past_retention_is_said_and_a_busy_service_is_asked_again(

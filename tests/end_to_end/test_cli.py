@@ -43,7 +43,7 @@ def test_url_that_is_none_is_wrong_usage_in_one_line(url: str, tmp_path: Path) -
 
 
 def test_new_key_is_printed_once_and_stored_hashed(tmp_path: Path) -> None:
-    answer = run("key", "new", "--file", "keys.json", cwd=tmp_path)
+    answer = run("key", "new", "--file", "keys.json", "--role", "submit", cwd=tmp_path)
     assert answer.returncode == 0
     key = answer.stdout.strip()
     assert key.startswith("cxr_")

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from services.api.scopes import Role
 from tests.end_to_end.test_cli import SCRIPT
+from tests.support.access import make_key
 from tests.support.films import CT_STORAGE, dicom_film, png_film
 from tests.support.gateway import environment
+from tests.support.parts import Parts
+from tests.support.redis_server import RedisServer
+from tests.support.senders import numbered_films
 from tests.support.stack import StackProcess
 
 
@@ -72,3 +77,18 @@ def test_service_that_is_not_there_ends_with_1_within_patience(films: Path) -> N
     answer = submit(films / "100.png", "--json", "--url", "http://127.0.0.1:9", "--patience", 1)
     assert answer.returncode == 1
     assert records(answer)["100.png"]["code"] == "unreachable"
+
+
+def test_one_key_delivers_more_films_than_its_quotas_allow_at_once(
+    redis_server: RedisServer, tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    key = make_key(tmp_path / "keys.json", Role.SUBMIT)
+    (tmp_path / "many").mkdir()
+    for number, film in enumerate(numbered_films(120)):
+        (tmp_path / "many" / f"{number}.png").write_bytes(film)
+    parts = Parts(directory=tmp_path, server=redis_server, bundle=tiny_bundle_directory)
+    with parts.gateway(api_keys_file=tmp_path / "keys.json") as gateway, parts.worker():
+        answer = submit(tmp_path / "many", "--json", "--url", gateway.url, TRIAGE_API_KEY=key)
+        assert '"code": "too_many_uploads"' in gateway.output or '"code": "rate_limited"' in gateway.output
+    assert answer.returncode == 0, answer.stderr
+    assert [end["delivery"] for end in records(answer).values()] == ["done"] * 120

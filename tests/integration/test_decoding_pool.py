@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,76 +15,36 @@ import psutil
 import pytest
 
 from model.errors import ImageError, Reason
-from model.gate import GateSpec
-from model.preprocessing import PreprocessingSpec
 from services.jobs.errors import SpoolUnavailable
-from services.jobs.records import Claims
-from services.worker.decoding_messages import DecodingLimits, DecodingRequest
-from services.worker.decoding_pool import DecodingPool, RefusedFilm
-from services.worker.decoding_process import CHILD_COMMAND
+from services.worker.decoding.nursery import ZYGOTE_COMMAND
+from services.worker.decoding.pool import DecodingPool, RefusedFilm
 from services.worker.errors import DecodingUnavailable
+from tests.support.decoding_pools import (
+    LIMITS,
+    SIZE,
+    PoolMaker,
+    RequestFor,
+    children,
+    gone,
+    reason_of,
+    write_request,
+    zygote,
+)
 from tests.support.films import phantom_pixels, png_film
+from tests.support.outcomes import eventually
 
-SIZE = 32
 OBEDIENT = (sys.executable, "-m", "tests.support.obedient_child")
-LIMITS = DecodingLimits(memory_bytes=512 * 1024**2, seconds=20.0, films=100)
-
-
-class PoolMaker:
-    """Starts pools and closes them at the end of the test."""
-
-    def __init__(self) -> None:
-        self._pools: list[DecodingPool] = []
-
-    async def __call__(
-        self, *, size: int = 1, limits: DecodingLimits = LIMITS, command: Sequence[str] = OBEDIENT
-    ) -> DecodingPool:
-        pool = DecodingPool(size=size, limits=limits, command=command)
-        self._pools.append(pool)
-        await pool.start()
-        return pool
-
-    async def close(self) -> None:
-        for pool in self._pools:
-            await pool.close()
 
 
 @pytest.fixture
 async def start_pool() -> AsyncIterator[PoolMaker]:
-    maker = PoolMaker()
-    yield maker
-    await maker.close()
+    async with PoolMaker(command=OBEDIENT) as maker:
+        yield maker
 
 
 @pytest.fixture
-def request_for(tmp_path: Path) -> Callable[[bytes], DecodingRequest]:
-    def write(payload: bytes) -> DecodingRequest:
-        digest = hashlib.sha256(payload).hexdigest()
-        path = tmp_path / digest
-        path.write_bytes(payload)
-        return DecodingRequest(
-            path=path,
-            payload_bytes=len(payload),
-            sha256=digest,
-            claims=Claims(),
-            gate=GateSpec(),
-            preprocessing=PreprocessingSpec(size=SIZE),
-        )
-
-    return write
-
-
-RequestFor = Callable[[bytes], DecodingRequest]
-
-
-def children() -> list[psutil.Process]:
-    return [process for process in psutil.Process().children() if "child" in " ".join(process.cmdline())]
-
-
-async def reason_of(pool: DecodingPool, request: DecodingRequest) -> Reason:
-    with pytest.raises(ImageError) as caught:
-        await pool.decode(request)
-    return caught.value.reason
+def request_for(tmp_path: Path) -> RequestFor:
+    return partial(write_request, tmp_path)
 
 
 async def test_a_film_becomes_a_tensor(start_pool: PoolMaker, request_for: RequestFor) -> None:
@@ -102,10 +62,10 @@ async def test_a_preview_comes_with_the_tensor(start_pool: PoolMaker, request_fo
     assert film.preview is not None
     assert film.preview.shape == (768, 700)
     assert (film.preview == 9).all()
-    assert (await pool.decode(request_for(b"gray 7"))).preview is None, "and leaves nothing in the pipe"
+    assert (await pool.decode(request_for(b"gray 7"))).preview is None, "and is not the next film's"
 
 
-@pytest.mark.parametrize("payload", [b"show 769 1", b"show 0 7", b"show-less"])
+@pytest.mark.parametrize("payload", [b"show 769 1", b"show 0 7"])
 async def test_a_preview_that_is_not_as_announced_ends_its_film_only(
     start_pool: PoolMaker, request_for: RequestFor, payload: bytes
 ) -> None:
@@ -115,19 +75,18 @@ async def test_a_preview_that_is_not_as_announced_ends_its_film_only(
 
 
 @pytest.mark.parametrize("surplus", [b"answer", b"noise"])
-async def test_what_a_film_leaves_in_the_pipe_is_never_the_next_films_answer(
+async def test_what_a_film_says_too_much_is_never_the_next_films_answer(
     start_pool: PoolMaker, request_for: RequestFor, surplus: bytes
 ) -> None:
     pool = await start_pool()
     (first,) = children()
     assert (await pool.decode(request_for(b"show-more " + surplus))).tensor.max() == 0
-    assert await reason_of(pool, request_for(b"gray 7")) is Reason.DECODE_CRASH
-    assert (await pool.decode(request_for(b"gray 8"))).tensor.min() == 8
-    assert first not in children(), "it was replaced"
+    assert (await pool.decode(request_for(b"gray 7"))).tensor.min() == 7, "nor is it to blame for it"
+    await gone(first)
 
 
 async def test_the_real_child_shows_what_it_decoded(start_pool: PoolMaker, request_for: RequestFor) -> None:
-    pool = await start_pool(command=CHILD_COMMAND)
+    pool = await start_pool(command=ZYGOTE_COMMAND)
     pixels = phantom_pixels(1, rows=100, columns=80, bits=8)
     film = await pool.decode(request_for(png_film(pixels)))
     assert film.preview is not None
@@ -137,7 +96,7 @@ async def test_the_real_child_shows_what_it_decoded(start_pool: PoolMaker, reque
 async def test_a_film_that_was_decoded_but_may_not_be_judged_is_shown(
     start_pool: PoolMaker, request_for: RequestFor
 ) -> None:
-    pool = await start_pool(command=CHILD_COMMAND)
+    pool = await start_pool(command=ZYGOTE_COMMAND)
     with pytest.raises(RefusedFilm) as refused:
         await pool.decode(request_for(png_film(np.full((100, 80), 7, np.uint8))))
     assert refused.value.reason is Reason.BLANK
@@ -152,7 +111,7 @@ async def test_a_film_that_was_decoded_but_may_not_be_judged_is_shown(
         (b"crash", Reason.DECODE_CRASH),
         (b"exit", Reason.DECODE_CRASH),
         (b"be-killed", Reason.DECODE_MEMORY),
-        (b"hoard", Reason.DECODE_MEMORY),
+        (b"hoard 2147483648", Reason.DECODE_MEMORY),
     ],
 )
 async def test_a_film_that_breaks_its_child_ends_with_the_reason_and_spares_the_others(
@@ -190,13 +149,13 @@ async def test_a_film_that_burns_its_processor_time_ends_decode_timeout(
         await pool.close()
 
 
-# A child that was told one second of processor time, whatever its pool says.
+# A zygote whose children are told one second of processor time, whatever its pool says.
 SPINNING_LIMIT = (
     sys.executable,
     "-c",
     "import sys; sys.argv[1] = sys.argv[1].replace('\"seconds\":60.0', '\"seconds\":1.0');"
-    "from tests.support.obedient_child import obey; from services.worker.decoding_child import run_child;"
-    "run_child(obey)",
+    "from tests.support.obedient_child import obey; from services.worker.decoding.zygote import run_zygote;"
+    "run_zygote(obey)",
 )
 
 
@@ -211,8 +170,52 @@ async def test_a_child_that_dies_idle_costs_no_film(start_pool: PoolMaker, reque
     pool = await start_pool()
     (child,) = children()
     child.send_signal(signal.SIGKILL)
-    child.wait(timeout=10)
+    await gone(child)
     assert (await pool.decode(request_for(b"gray 3"))).tensor.max() == 3
+
+
+@pytest.mark.parametrize("reason", [Reason.DECODE_ERROR, Reason.DECODE_MEMORY])
+async def test_a_child_is_replaced_after_a_film_that_its_codecs_failed_on(
+    start_pool: PoolMaker, request_for: RequestFor, reason: Reason
+) -> None:
+    pool = await start_pool()
+    (first,) = children()
+    assert await reason_of(pool, request_for(f"fail {reason}".encode())) is reason
+    assert (await pool.decode(request_for(b"gray 3"))).tensor.max() == 3
+    await gone(first)
+
+
+async def test_a_child_outlives_a_film_that_header_or_gate_refuse(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool()
+    before = children()
+    assert await reason_of(pool, request_for(b"fail modality")) is Reason.MODALITY
+    assert children() == before
+
+
+async def test_a_film_is_not_blamed_for_a_child_that_others_may_have_broken(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool()
+    await pool.decode(request_for(b"gray 1"))
+    (used,) = children()
+    crashing = asyncio.create_task(pool.decode(request_for(b"crash")))
+    with pytest.raises(ImageError) as caught:
+        await crashing
+    assert caught.value.reason is Reason.DECODE_CRASH, "it crashes a child that has seen no other film, too"
+    await gone(used)
+
+
+async def test_a_zygote_that_is_killed_costs_no_film(start_pool: PoolMaker, request_for: RequestFor) -> None:
+    pool = await start_pool(size=2)
+    first = zygote()
+    under_way = [asyncio.create_task(pool.decode(request_for(b"sleep 0.5"))) for _ in range(2)]
+    await eventually(lambda: [child.num_fds() for child in children()] == [5, 5])  # each holds a payload
+    first.kill()
+    films = await asyncio.gather(*under_way, pool.decode(request_for(b"gray 9")))
+    assert [int(film.tensor.max()) for film in films] == [0, 0, 9]
+    assert zygote() != first
 
 
 async def test_a_child_is_replaced_after_its_share_of_films(start_pool: PoolMaker, request_for: RequestFor) -> None:
@@ -225,7 +228,7 @@ async def test_a_child_is_replaced_after_its_share_of_films(start_pool: PoolMake
 
 
 async def test_a_payload_that_is_gone_is_not_the_films_fault(start_pool: PoolMaker, request_for: RequestFor) -> None:
-    pool = await start_pool(command=CHILD_COMMAND)
+    pool = await start_pool(command=ZYGOTE_COMMAND)
     request = request_for(b"any")
     request.path.unlink()
     with pytest.raises(SpoolUnavailable):
@@ -235,7 +238,7 @@ async def test_a_payload_that_is_gone_is_not_the_films_fault(start_pool: PoolMak
 async def test_a_payload_that_changed_after_it_was_accepted_ends_payload_digest(
     start_pool: PoolMaker, request_for: RequestFor
 ) -> None:
-    pool = await start_pool(command=CHILD_COMMAND)
+    pool = await start_pool(command=ZYGOTE_COMMAND)
     request = request_for(b"accepted")
     request.path.write_bytes(b"accepteD")
     assert await reason_of(pool, request) is Reason.PAYLOAD_DIGEST
@@ -245,21 +248,23 @@ async def test_a_payload_that_changed_after_it_was_accepted_ends_payload_digest(
 
 async def test_a_child_holds_no_credentials(start_pool: PoolMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXR_REDIS_URL", "redis://:secret@127.0.0.1/0")
-    await start_pool(command=CHILD_COMMAND)
-    (child,) = children()
-    assert not [name for name in child.environ() if name.startswith("CXR_")]
-    assert "secret" not in str(child.environ())
+    await start_pool(command=ZYGOTE_COMMAND)
+    for process in (zygote(), *children()):
+        assert not [name for name in process.environ() if name.startswith("CXR_")]
+        assert "secret" not in str(process.environ())
 
 
 async def test_a_child_is_confined(start_pool: PoolMaker) -> None:
-    await start_pool(command=CHILD_COMMAND)
+    await start_pool(command=ZYGOTE_COMMAND)
     (child,) = children()
     assert child.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
     assert child.rlimit(psutil.RLIMIT_CORE) == (0, 0)
     assert child.rlimit(psutil.RLIMIT_NOFILE)[0] <= 32
+    assert child.rlimit(psutil.RLIMIT_CPU)[1] < 3600
     assert child.rlimit(psutil.RLIMIT_AS)[0] < 2 * 1024**3
     status = await asyncio.to_thread(Path(f"/proc/{child.pid}/status").read_text)
     assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
     assert os.getpgid(child.pid) != os.getpgid(0)
 
 
@@ -270,10 +275,12 @@ async def test_a_child_that_cannot_start_is_an_error_at_start(start_pool: PoolMa
 
 async def test_closing_the_pool_leaves_no_process(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(size=2)
-    assert len(children()) == 2
+    family = [zygote(), *children()]
+    assert len(family) == 3
     busy = asyncio.create_task(pool.decode(request_for(b"hang")))
     await asyncio.sleep(0)
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)
     await pool.close()
-    assert children() == []
+    for process in family:
+        await gone(process)

@@ -16,10 +16,10 @@ import pytest
 
 from model.decision import Decision
 from model.errors import Reason
-from services.api.access import new_key
 from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
 from services.jobs.records import Claims, Job, Priority, Record, Timings
+from tests.support.access import make_key
 from tests.support.films import dicom_film, jpeg_film, png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.jobs import SCORED_BY, TIMINGS, scored, unread
@@ -42,6 +42,7 @@ def gateway(shared_redis_server: RedisServer, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def client(gateway: GatewayProcess, redis_server: RedisServer) -> Iterator[httpx.Client]:
+    gateway.empty_spool()
     with gateway.client() as client:
         yield client
 
@@ -517,7 +518,7 @@ def test_more_uploads_than_allowed_are_told_to_come_back(redis_server: RedisServ
 
 
 def test_key_is_asked_for_everywhere_but_at_the_probes(redis_server: RedisServer, tmp_path: Path) -> None:
-    key = new_key(tmp_path / "keys.json")
+    key = make_key(tmp_path / "keys.json")
     with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=tmp_path / "keys.json") as gateway:
         gateway.wait_ready()
         with gateway.client() as client:

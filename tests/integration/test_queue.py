@@ -14,9 +14,14 @@ from services.jobs.queue import JobQueue, QueueLimits
 from services.jobs.records import JobState, Priority, Timings
 from services.jobs.status import WorkerStatus
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, now_ms, scored, unread
+from tests.support.queue_steps import backdate
 from tests.support.redis_server import EVERY_REDIS
 
 pytestmark = pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+
+
+async def check_room(queue: JobQueue, priority: Priority = Priority.ROUTINE) -> None:
+    await queue.check_room(priority=priority, site="default", payload_bytes=0)
 
 
 async def test_submitted_film_is_queued_with_a_record(queue: JobQueue) -> None:
@@ -61,8 +66,9 @@ async def test_routine_is_refused_at_its_limit_and_stat_at_the_end_of_the_reserv
     with pytest.raises(QueueFull):
         await queue.submit(refused)
     assert not await redis_client.exists(keys.instance(refused.id))
-    assert not await queue.has_room(Priority.ROUTINE)
-    assert await queue.has_room(Priority.STAT)
+    with pytest.raises(QueueFull):
+        await check_room(queue)
+    await check_room(queue, Priority.STAT)
     await queue.submit(make_job(priority=Priority.STAT))
     with pytest.raises(QueueFull):
         await queue.submit(make_job(priority=Priority.STAT))
@@ -80,11 +86,12 @@ async def test_films_held_and_put_off_count_as_backlog(redis_client: Redis) -> N
         await queue.submit(make_job())
     held, put_off = await queue.take("a", count=2, block_ms=0)
     await queue.retry("a", put_off)
-    assert not await queue.has_room(Priority.ROUTINE)
+    with pytest.raises(QueueFull):
+        await check_room(queue)
     with pytest.raises(QueueFull):
         await queue.submit(make_job())
     await queue.finish(held, unread(), model=None, timings=TIMINGS)
-    assert await queue.has_room(Priority.ROUTINE)
+    await check_room(queue)
 
 
 async def test_stat_is_taken_first(queue: JobQueue) -> None:
@@ -203,12 +210,15 @@ async def test_finished_film_is_never_overdue(queue: JobQueue) -> None:
     assert not (await queue.record(taken.job.id)).overdue
 
 
-async def test_statistics_name_the_oldest_open_film_of_each_priority(queue: JobQueue) -> None:
-    oldest = now_ms() - 60_000
-    for submitted_ms in (oldest + 500, oldest):
-        await queue.submit(make_job(submitted_ms=submitted_ms))
+async def test_statistics_name_the_oldest_open_film_of_each_priority(queue: JobQueue, redis_client: Redis) -> None:
+    first, second = make_job(), make_job()
+    for job in (first, second):
+        await queue.submit(job)
+    await backdate(redis_client, second.id, seconds=60)
     statistics = await queue.statistics()
-    assert statistics.oldest_open_ms == {Priority.STAT: None, Priority.ROUTINE: oldest}
+    since = await redis_client.zscore(keys.OPEN, second.id)
+    assert statistics.oldest_open_ms == {Priority.STAT: None, Priority.ROUTINE: since}
+    assert statistics.open_bytes == first.payload_bytes + second.payload_bytes
     assert statistics.depth == {Priority.STAT: 0, Priority.ROUTINE: 2}
     assert statistics.open == 2
 
@@ -293,7 +303,7 @@ async def test_every_key_is_one_that_keys_names(queue: JobQueue, redis_client: R
     await queue.retry("a", put_off)
     named = {
         *(keys.OPEN, keys.RETRY, keys.DEAD, keys.EVENTS, keys.REVISION, keys.WORKERS),
-        *(keys.SHARE, keys.REPLIES, keys.PROBE, keys.SITES),
+        *(keys.SHARE, keys.REPLIES, keys.PROBE, keys.SITES, keys.OPEN_BYTES, keys.OPEN_OF_SITE, keys.LEDGER_DUE),
         *(keys.queue(priority) for priority in Priority),
         *(keys.instance(job.id) for job in jobs),
         *(keys.study(job.site, job.study_uid) for job in jobs),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from services.jobs import keys
+from services.jobs import keys, lua
 from services.jobs.connection import connect_worker
 from services.jobs.errors import QueueUnavailable
 from services.jobs.queue import JobQueue
@@ -123,3 +123,16 @@ async def test_release_whose_reply_is_lost_gives_back_once(
     proxy.lose()
     await lossy_queue.release("a", [taken])
     assert (await lossy_queue.record(taken.job.id)).attempts == 0
+
+
+async def test_order_to_score_again_whose_reply_is_lost_keeps_the_decision_once(
+    lossy_queue: JobQueue, proxy: LossyProxy, redis_client: Redis
+) -> None:
+    taken = await take_one(lossy_queue)
+    await finish(lossy_queue, taken)
+    await redis_client.script_load(lua.source("rescore"))
+    proxy.lose_every(2)  # the reply to the look at the record arrives, that of the script does not
+    assert (await lossy_queue.rescore(taken.job.id)).outcome is None
+    proxy.lose_every(0)
+    assert len(await lossy_queue.history(taken.job.id)) == 1
+    assert await redis_client.xlen(ROUTINE) == 1

@@ -12,7 +12,7 @@ from services.jobs.connection import connect_gateway
 from services.jobs.errors import QueueUnavailable
 from services.jobs.queue import JobQueue
 from tests.support.jobs import make_job, now_ms
-from tests.support.queue_steps import ROUTINE, assert_nothing_is_left, finish, take_one
+from tests.support.queue_steps import ROUTINE, assert_nothing_is_left, backdate, deadline, finish, take_one
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
 pytestmark = [pytest.mark.bar, pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)]
@@ -113,13 +113,14 @@ async def test_worker_that_finishes_after_redis_lost_everything_leaves_no_half_r
 async def test_job_that_cannot_be_read_does_not_keep_its_neighbours_waiting(
     queue: JobQueue, redis_client: Redis
 ) -> None:
-    damaged, whole = make_job(), make_job(submitted_ms=now_ms() + 60_000)
+    damaged, whole = make_job(submitted_ms=now_ms() - 10_000), make_job()
     for job in (damaged, whole):
         await queue.submit(job)
     await redis_client.hset(keys.instance(damaged.id), "job", "{")
     assert [taken.job for taken in await queue.take("a", count=2, block_ms=0)] == [whole]
     assert await queue.reap("b", idle_ms=0) is None
-    assert await queue.expire(deadline_seconds=0) == 1, "it ends not_assessed all the same"
+    await backdate(redis_client, damaged.id, seconds=10)
+    assert await queue.expire(deadline(1)) == 1, "it ends not_assessed all the same"
 
 
 async def test_forgotten_scripts_are_loaded_again(queue: JobQueue, redis_client: Redis) -> None:
@@ -132,8 +133,9 @@ async def test_redis_out_of_memory_refuses_submits_whole_and_still_finishes(mort
     async with connect_gateway(mortal_redis_server.settings) as client:
         queue = JobQueue(client)
         for _ in range(5):
-            await queue.submit(make_job())
+            await queue.submit(make_job(submitted_ms=now_ms() - 10_000))
         silent, *held, put_off = await queue.take("a", count=4, block_ms=0)
+        await backdate(client, *await client.zrange(keys.OPEN, 0, -1), seconds=10)
         await client.config_set("maxmemory", "1")
         names_before = set(await client.keys("*"))
         refused = make_job()
@@ -151,7 +153,7 @@ async def test_redis_out_of_memory_refuses_submits_whole_and_still_finishes(mort
         assert reaped.job == silent.job
         assert await finish(queue, reaped)
         await queue.release("a", [last])
-        assert await queue.expire(deadline_seconds=0) == 2
+        assert await queue.expire(deadline(1)) == 2
         assert await client.zcard(keys.OPEN) == 0
         await client.config_set("maxmemory", "0")
         assert (await queue.submit(refused)).is_new

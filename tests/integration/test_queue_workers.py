@@ -15,7 +15,7 @@ from services.jobs.connection import connect_heartbeat
 from services.jobs.queue import JobQueue
 from services.jobs.records import JobState, Priority
 from tests.support.jobs import TIMINGS, make_job, now_ms, unread
-from tests.support.queue_steps import LONG_MS, ROUTINE, assert_nothing_is_left, finish, take_one
+from tests.support.queue_steps import LONG_MS, ROUTINE, assert_nothing_is_left, backdate, deadline, finish, take_one
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
 pytestmark = [pytest.mark.bar, pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)]
@@ -204,7 +204,8 @@ async def test_film_past_its_deadline_ends_wherever_it_is(queue: JobQueue, redis
     await queue.release("a", [released])
     young = make_job()
     await queue.submit(young)
-    assert await queue.expire(deadline_seconds=4.0) == 4
+    await backdate(redis_client, *(job.id for job in jobs), seconds=5)
+    assert await queue.expire(deadline(4.0)) == 4
     for job in jobs:
         assert (await queue.record(job.id)).reason is Reason.DEADLINE
     assert not await finish(queue, held), "the result that stands is the deadline's"

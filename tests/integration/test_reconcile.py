@@ -12,11 +12,13 @@ from redis.asyncio import Redis
 from model.errors import Reason
 from services.jobs import keys
 from services.jobs.connection import connect_gateway
+from services.jobs.limits import Deadlines
 from services.jobs.queue import JobQueue, QueueLimits
 from services.jobs.reconcile import UNCLAIMED_SECONDS, Retention, reconcile
 from services.jobs.records import Job, JobState, Priority
 from services.jobs.spool import Spool
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, now_ms, scored, unread
+from tests.support.queue_steps import backdate, deadline
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
 pytestmark = [pytest.mark.bar, pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)]
@@ -61,7 +63,7 @@ async def test_old_film_that_redis_lost_is_judged_again_rather_than_ended_by_its
     queue: JobQueue, spool: Spool
 ) -> None:
     job = keep(spool, submitted_ms=now_ms() - 10 * 3_600_000)
-    first, second = [await reconcile(queue, spool, deadline_seconds=4 * 3600) for _ in range(2)]
+    first, second = [await reconcile(queue, spool, deadlines=Deadlines()) for _ in range(2)]
     assert (first.resubmitted, first.expired, second.expired) == (1, 0, 0)
     (taken,) = await queue.take("a", count=1, block_ms=0)
     assert taken.job == job
@@ -168,11 +170,12 @@ async def test_removal_that_was_interrupted_is_completed(queue: JobQueue, spool:
     assert kept(spool) == set()
 
 
-async def test_films_past_their_deadline_end_when_asked(queue: JobQueue, spool: Spool) -> None:
+async def test_films_past_their_deadline_end_when_asked(queue: JobQueue, spool: Spool, redis_client: Redis) -> None:
     job = make_job(submitted_ms=now_ms() - 10_000)
     await queue.submit(job)
+    await backdate(redis_client, job.id, seconds=10)
     assert (await reconcile(queue, spool)).expired == 0
-    assert (await reconcile(queue, spool, deadline_seconds=5.0)).expired == 1
+    assert (await reconcile(queue, spool, deadlines=deadline(5.0))).expired == 1
     assert (await queue.record(job.id)).reason is Reason.DEADLINE
 
 

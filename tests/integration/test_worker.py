@@ -220,10 +220,10 @@ async def test_a_worker_without_redis_still_stops_when_asked(
 async def test_decoding_children_die_with_a_killed_worker(new_worker: NewWorker) -> None:
     worker = new_worker(CXR_WORKER_DECODERS=2)
     worker.start()
-    children = psutil.Process(worker.process.pid).children()
-    assert len(children) == 2
+    family = psutil.Process(worker.process.pid).children(recursive=True)
+    assert len(family) == 3, "a zygote and its two children"
     worker.kill()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
 
 

@@ -18,7 +18,7 @@ from model.image import Tensor
 from model.runtime import Provider, Scorer
 from services.jobs.queue import JobQueue
 from services.jobs.spool import Spool
-from services.worker.decoding_process import CHILD_COMMAND
+from services.worker.decoding.nursery import ZYGOTE_COMMAND
 from tests.support.bundles import write_tiny_bundle
 from tests.support.films import png_film
 from tests.support.outcomes import all_done, attempted
@@ -60,7 +60,8 @@ async def test_a_film_that_needs_more_memory_than_allowed_ends_unread(
         sys.executable,
         "-c",
         "import sys; sys.argv[1] = sys.argv[1].replace('536870912', '20000000');"
-        "from services.worker.decoding_child import answer, run_child; run_child(answer)",
+        "from services.worker.decoding.film import answer; from services.worker.decoding.zygote import run_zygote; "
+        "run_zygote(answer)",
     )
     large = await submit_film(queue, spool, png_film(np.zeros((4800, 4800), np.uint16)))
     small = await submit_film(queue, spool, png_film(rows=128, columns=128))
@@ -199,7 +200,7 @@ async def test_children_survive_a_corrupt_film(redis_server: RedisServer, queue:
     films = [png_film(seed=1), png_film(seed=2)[:300], png_film(seed=3)]
     jobs = [await submit_film(queue, spool, payload) for payload in films]
     async with running_worker(
-        "w", redis=redis_server.settings, spool=spool, scorer=MeanScorer(), command=CHILD_COMMAND, decoders=1
+        "w", redis=redis_server.settings, spool=spool, scorer=MeanScorer(), command=ZYGOTE_COMMAND, decoders=1
     ):
         records = await all_done(queue, jobs)
     reasons = [records[job.id].reason for job in jobs]

@@ -22,6 +22,7 @@ from services.jobs.queue import JobQueue, QueueLimits
 from services.jobs.records import Priority, TakenJob, moment
 from services.jobs.worklist import RollUp, StudySummary, Worklist, WorklistFilter
 from tests.support.jobs import SCORED_BY, TIMINGS, lateral, make_job, now_ms, scored, unread
+from tests.support.queue_steps import backdate, deadline
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
 pytestmark = pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
@@ -117,9 +118,12 @@ async def test_study_whose_films_were_all_withdrawn_leaves_the_list(queue: JobQu
         await worklist.study("default", "1.2.3")
 
 
-async def test_film_past_its_deadline_makes_its_study_not_assessed(queue: JobQueue, worklist: Worklist) -> None:
-    await submit(queue, "1.2.3", submitted_ms=now_ms() - 10_000)
-    await queue.expire(deadline_seconds=1)
+async def test_film_past_its_deadline_makes_its_study_not_assessed(
+    queue: JobQueue, worklist: Worklist, redis_client: Redis
+) -> None:
+    taken = await submit(queue, "1.2.3", submitted_ms=now_ms() - 10_000)
+    await backdate(redis_client, taken.job.id, seconds=10)
+    await queue.expire(deadline(1))
     (study,) = await walk(worklist)
     assert study.outcome is RollUp.NOT_ASSESSED
 

@@ -111,6 +111,39 @@ _EVERYTHING_FLAGGED: Final = Certificate(
 )
 
 
+def tiny_manifest(*, size: int = 64, threshold: float = 0.4, name: str = "tiny", **facts: Any) -> Manifest:
+    """Return the manifest of a tiny bundle; ``facts`` replace and add to what it says."""
+    said: dict[str, Any] = {
+        "files": {"model.onnx": "", "golden.npz": ""},
+        "temperature": 1.0,
+        "golden_probabilities": (0.5,),
+    }
+    return Manifest(
+        schema_version=1,
+        name=name,
+        version="0.0.1",
+        preprocessing=PreprocessingSpec(size=size),
+        opset=18,
+        operating_points=(
+            OperatingPoint(name="f3", threshold=threshold, evidence="none; a test bundle", positives=0, negatives=0),
+            OperatingPoint(
+                name="all",
+                threshold=0.0,
+                evidence="flags everything",
+                certificate=_EVERYTHING_FLAGGED,
+                positives=0,
+                negatives=0,
+            ),
+        ),
+        default_operating_point="f3",
+        training_data="none",
+        licence="Apache-2.0",
+        recipe_sha256="0" * 64,
+        commit="0" * 40,
+        **(said | facts),
+    )
+
+
 def write_tiny_bundle(
     directory: Path,
     *,
@@ -130,30 +163,12 @@ def write_tiny_bundle(
         "model.onnx": network or brightness_network(size, gain=gain),
         "golden.npz": pack_golden(tensors, golden_age_sex),
     }
-    manifest = Manifest(
-        schema_version=1,
+    manifest = tiny_manifest(
+        size=size,
+        threshold=threshold,
         name=name,
-        version="0.0.1",
-        preprocessing=PreprocessingSpec(size=size),
         files={"model.onnx": "", "golden.npz": ""} | dict.fromkeys(more_files or {}, ""),
-        opset=18,
-        operating_points=(
-            OperatingPoint(name="f3", threshold=threshold, evidence="none; a test bundle", positives=0, negatives=0),
-            OperatingPoint(
-                name="all",
-                threshold=0.0,
-                evidence="flags everything",
-                certificate=_EVERYTHING_FLAGGED,
-                positives=0,
-                negatives=0,
-            ),
-        ),
-        default_operating_point="f3",
-        training_data="none",
-        licence="Apache-2.0",
-        recipe_sha256="0" * 64,
-        commit="0" * 40,
-        **({"temperature": 1.0, "golden_probabilities": expected} | more_facts),
+        **({"golden_probabilities": expected} | more_facts),
     )
     write_bundle(directory, manifest, contents | (more_files or {}))
     return directory

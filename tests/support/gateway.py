@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,6 +85,7 @@ class GatewayProcess(ServiceProcess):
         places = {
             "redis_url": redis_url,
             "spool_directory": self.spool_directory,
+            "audit_directory": directory / "audit",
             "spool_minimum_free_ratio": 0.0,
         }
         super().__init__(
@@ -96,6 +98,11 @@ class GatewayProcess(ServiceProcess):
 
     def client(self, **options: object) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=30.0, **options)  # type: ignore[arg-type]
+
+    def empty_spool(self) -> None:
+        """Forget every film, where Redis has been emptied: it would give them back to Redis."""
+        for folder in self.spool_directory.glob("[0-9a-f][0-9a-f]"):
+            shutil.rmtree(folder)
 
     def wait_ready(self) -> None:
         with self.client() as client:
@@ -113,7 +120,12 @@ class WorkerProcess(ServiceProcess):
     """``python -m services.worker`` with a bundle."""
 
     def __init__(self, directory: Path, *, redis_url: str, bundle: Path, **settings: object) -> None:
-        places = {"redis_url": redis_url, "spool_directory": directory / "spool", "worker_bundle": bundle}
+        places = {
+            "redis_url": redis_url,
+            "spool_directory": directory / "spool",
+            "audit_directory": directory / "audit",
+            "worker_bundle": bundle,
+        }
         super().__init__(
             ["-m", "services.worker"],
             directory / "worker.log",

@@ -1,78 +1,92 @@
 """A decoding child that does to itself what a payload says: stands in for codecs that crash, hang or eat memory.
 
-``python -m tests.support.obedient_child LIMITS``; confinement and protocol are the real child's.
+``python -m tests.support.obedient_child LIMITS`` is its zygote; confinement and protocol are the real child's.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
+import numpy as np
+from numpy.typing import NDArray
+
 from model.errors import Reason
-from services.worker.decoding_child import run_child
-from services.worker.decoding_messages import OPENED, DecodingReply, DecodingRequest, ReplyStatus, frame
+from services.worker.decoding.messages import OPENED, DecodingReply, FilmOrder, ReplyStatus, encode
+from services.worker.decoding.zygote import run_zygote
+
+Obeyed = tuple[DecodingReply, tuple[NDArray[np.uint8], ...]]
+
+# What ``keep_only`` leaves a child as its socket to the worker.
+CHANNEL = 3
 
 
-def obey(content: bytes) -> tuple[DecodingReply, bytes]:
-    request = DecodingRequest.model_validate_json(content)
-    order, _, value = request.path.read_text().partition(" ")
-    if order == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif order == "be-killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif order == "exit":
-        os._exit(3)
-    elif order == "hang":
-        time.sleep(3600)
-    elif order == "sleep":
-        time.sleep(float(value))
-        value = "0"
-    elif order == "spin":
-        while True:
-            pass
-    elif order == "hoard":
-        try:
-            return _gray(request, len(bytearray(1 << 40)))
-        except MemoryError:
-            return _exhausted(request), b""
-    elif order == "chatter":
-        print("noise of a codec", flush=True)
-        os.write(2, b"noise of a codec\n")
-    elif order == "babble":
-        os.write(3, b"\xff" * 64)
-    elif order == "show":
-        rows, columns = (int(side) for side in value.split())
-        reply, tensor = _gray(request, 0)
-        return reply.model_copy(update={"preview_shape": (rows, columns)}), tensor + bytes([9]) * rows * columns
-    elif order == "show-less":
-        reply, tensor = _gray(request, 0)
-        threading.Timer(0.2, os._exit, (0,)).start()
-        return reply.model_copy(update={"preview_shape": (100, 100)}), tensor + bytes(50)
-    elif order == "show-more":
-        reply, tensor = _gray(request, 0)
-        surplus = {"answer": OPENED + frame(reply) + tensor, "noise": bytes(5)}[value]
-        return reply.model_copy(update={"preview_shape": (10, 10)}), tensor + bytes(100) + surplus
-    elif order == "tell-pid":
-        return _gray(request, 0, error=str(os.getpid()))
-    return _gray(request, int(value or 0))
+def obey(order: FilmOrder, payload: int) -> Obeyed:
+    word, _, value = os.pread(payload, order.payload_bytes, 0).decode().partition(" ")
+    match word:
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "be-killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(3)
+        case "hang":
+            time.sleep(3600)
+        case "sleep":
+            time.sleep(float(value))
+            value = "0"
+        case "spin":
+            while True:
+                pass
+        case "hoard":
+            return _hoard(order, int(value))
+        case "fail":
+            return _refusal(order, Reason(value)), ()
+        case "chatter":
+            print("noise of a codec", flush=True)
+            os.write(2, b"noise of a codec\n")
+        case "show":
+            return _show(order, *(int(side) for side in value.split()))
+        case "show-more":
+            return _show_more(order, value)
+    return gray(order, int(value or 0))
 
 
-def _gray(request: DecodingRequest, level: int, error: str | None = None) -> tuple[DecodingReply, bytes]:
-    side = request.preprocessing.size
-    reply = DecodingReply(sha256=request.sha256, status=ReplyStatus.TENSOR, error=error, decode_ms=1.0)
-    return reply, bytes([level % 256]) * side * side
+def gray(order: FilmOrder, level: int) -> Obeyed:
+    side = order.preprocessing.size
+    reply = DecodingReply(sha256=order.sha256, status=ReplyStatus.TENSOR, decode_ms=1.0)
+    return reply, (np.full((1, side, side), level % 256, np.uint8),)
 
 
-def _exhausted(request: DecodingRequest) -> DecodingReply:
-    return DecodingReply(
-        sha256=request.sha256,
-        status=ReplyStatus.NOT_ASSESSED,
-        reason=Reason.DECODE_MEMORY,
-        error="MemoryError",
-    )
+def _show(order: FilmOrder, rows: int, columns: int) -> Obeyed:
+    reply, pixels = gray(order, 0)
+    pixels += (np.full((min(rows, 768), columns), 9, np.uint8),)
+    return reply.model_copy(update={"preview_shape": (rows, columns)}), pixels
+
+
+def _show_more(order: FilmOrder, surplus: str) -> Obeyed:
+    """Answer, and say something on top: a message too many now, or all of it again."""
+    reply, pixels = gray(order, 0)
+    if surplus == "noise":
+        os.write(CHANNEL, encode(reply))
+        os.write(CHANNEL, bytes(5))
+    else:
+        os.write(CHANNEL, encode(reply))
+        os.write(CHANNEL, OPENED)
+    return reply, pixels
+
+
+def _hoard(order: FilmOrder, size_bytes: int) -> Obeyed:
+    try:
+        return gray(order, len(bytearray(size_bytes)))
+    except MemoryError:
+        return _refusal(order, Reason.DECODE_MEMORY, error="MemoryError"), ()
+
+
+def _refusal(order: FilmOrder, reason: Reason, error: str | None = None) -> DecodingReply:
+    return DecodingReply(sha256=order.sha256, status=ReplyStatus.NOT_ASSESSED, reason=reason, error=error)
 
 
 if __name__ == "__main__":
-    run_child(obey)
+    run_zygote(obey)

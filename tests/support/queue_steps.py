@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from services.jobs import keys
+from services.jobs.limits import Deadlines
 from services.jobs.queue import JobQueue
 from services.jobs.records import Priority, TakenJob
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, scored
@@ -18,6 +19,17 @@ async def take_one(queue: JobQueue, consumer: str = "a") -> TakenJob:
     await queue.submit(make_job())
     (taken,) = await queue.take(consumer, count=1, block_ms=0)
     return taken
+
+
+async def backdate(client: Redis, *film_ids: str, seconds: float) -> None:
+    """Let Redis think that open films are open for so much longer; submit them with an old ``submitted_ms``, too."""
+    for film_id in film_ids:
+        await client.zincrby(keys.OPEN, -1000 * seconds, film_id)
+
+
+def deadline(seconds: float) -> Deadlines:
+    """Return one deadline for everybody."""
+    return Deadlines(stat_seconds=seconds, routine_seconds=seconds)
 
 
 async def finish(queue: JobQueue, taken: TakenJob, *, flagged: bool = False) -> bool:

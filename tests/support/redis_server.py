@@ -60,6 +60,10 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start and wait until it has loaded what it keeps."""
         places = ("--dir", str(self.directory), "--unixsocket", str(self.socket))

@@ -10,9 +10,15 @@ import pytest
 _BESIDE_CHECKOUT = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
+def shared_data_or_none(*parts: str) -> Path | None:
+    """Return a folder or file of the shared data; ``None`` where it is absent."""
+    path = Path(os.environ.get("TRIAGE_TEST_DATA", _BESIDE_CHECKOUT)).joinpath(*parts)
+    return path if path.exists() else None
+
+
 def shared_data(*parts: str) -> Path:
     """Return a folder or file of the shared data; skip the test where it is absent."""
-    path = Path(os.environ.get("TRIAGE_TEST_DATA", _BESIDE_CHECKOUT)).joinpath(*parts)
-    if not path.exists():
+    path = shared_data_or_none(*parts)
+    if path is None:
         pytest.skip(f"no shared data: {'/'.join(parts)} is absent (set TRIAGE_TEST_DATA)")
     return path

@@ -12,19 +12,24 @@ from functools import partial
 from model.gate import GateSpec
 from model.manifest import OperatingPoint
 from model.preprocessing import PreprocessingSpec
+from model.runtime import Provider
 from services.jobs.beat import Beat
 from services.jobs.connection import connect_heartbeat, connect_worker
 from services.jobs.queue import JobQueue
 from services.jobs.records import ModelReference
 from services.jobs.settings import RedisSettings
 from services.jobs.spool import Spool
-from services.worker.assessment import Assessor, Serving
+from services.worker.assessment import Assessor
 from services.worker.batching import Batcher, BatchPolicy, BatchScorer
 from services.worker.consumer import Consumer, ConsumerLimits
-from services.worker.decoding_messages import DecodingLimits
-from services.worker.decoding_pool import DecodingPool
+from services.worker.decoding.messages import DecodingLimits
+from services.worker.decoding.pool import DecodingPool
 from services.worker.heartbeat import HeartbeatThread, Watchdog
+from services.worker.loading import LoadedBundle
 from services.worker.probes import Readiness
+from services.worker.serving import Serving
+from services.worker.switching import ServedBundles
+from tests.support.bundles import tiny_manifest
 
 OBEDIENT_CHILD = (sys.executable, "-m", "tests.support.obedient_child")
 SERVING = Serving(
@@ -46,6 +51,20 @@ class WorkerParts:
     queue: JobQueue
     stop: asyncio.Event
     consuming: asyncio.Task[None]
+
+
+def loaded_bundle(scorer: BatchScorer, *, serving: Serving = SERVING) -> LoadedBundle:
+    """Return a scorer of a test's own as if a bundle had been loaded."""
+    return LoadedBundle(scorer=scorer, provider=Provider.CPU, manifest=tiny_manifest(), serving=serving)
+
+
+def served_bundles(scorer: BatchScorer, *, watchdog: Watchdog, serving: Serving = SERVING) -> ServedBundles:
+    """Serve a scorer of a test's own."""
+
+    def batcher_for(loaded: LoadedBundle) -> Batcher:
+        return Batcher(loaded.scorer, policy=BatchPolicy(max_films=4, patience_seconds=0.0), watchdog=watchdog)
+
+    return ServedBundles(loaded_bundle(scorer, serving=serving), batcher_for=batcher_for)
 
 
 @asynccontextmanager
@@ -72,17 +91,17 @@ async def running_worker(
         stack.callback(heartbeat.end)
         await decoding.start()
         stack.push_async_callback(decoding.close)
-        batcher = Batcher(scorer, policy=BatchPolicy(max_films=4, patience_seconds=0.0), watchdog=watchdog)
+        bundles = served_bundles(scorer, watchdog=watchdog)
         consumer = Consumer(
             name,
             queue=queue,
-            assessor=Assessor(spool=spool, decoding=decoding, batcher=batcher, serving=SERVING),
+            assessor=Assessor(spool=spool, decoding=decoding, bundles=bundles),
             heartbeat=heartbeat,
             readiness=Readiness(),
-            model=SERVING.model,
+            model=lambda: bundles.model,
             limits=ConsumerLimits(in_flight=8, idle_seconds=idle_seconds, max_crashes=3, drain_seconds=0.5),
         )
-        batching = asyncio.create_task(batcher.run())
+        batching = asyncio.create_task(bundles.run())
         consuming = asyncio.create_task(consumer.run(stop))
         try:
             yield WorkerParts(queue=queue, stop=stop, consuming=consuming)

@@ -17,10 +17,14 @@ START_SECONDS = 60.0
 
 
 class WorkerProcess:
-    """One worker; start, stop and kill it. Its log goes to ``directory / "worker-<n>.log"``."""
+    """One worker; start, stop and kill it. Its log goes to ``directory / "worker-<n>.log"``.
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    ``module`` is another program of the same parts, where a test has a faulty one.
+    """
+
+    def __init__(self, directory: Path, *, module: str = "services.worker", **settings: object) -> None:
         self._directory = directory
+        self._module = module
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / "worker.log"
@@ -34,11 +38,12 @@ class WorkerProcess:
     def start(self, *, wait: bool = True) -> None:
         """Start it, and return when it is ready."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+        environment["CXR_AUDIT_DIRECTORY"] = str(self._directory / "audit")
         environment |= {name: _text(value) for name, value in self._settings.items()}
         self._starts += 1
         self._log = self._directory / f"worker-{self._starts}.log"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "services.worker"], env=environment, stderr=log)
+            self._process = subprocess.Popen([sys.executable, "-m", self._module], env=environment, stderr=log)
         if wait:
             self.wait_until_ready()
 

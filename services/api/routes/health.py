@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+import asyncio
+from contextlib import suppress
+
+from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.api.gateway import GatewayDependency, require_key
-from services.api.metrics import CONTENT_TYPE
+from services.api.errors import ApiError
+from services.api.gateway import Gateway, GatewayDependency
+from services.api.metrics import CONTENT_TYPE, Surroundings
 from services.api.problems import documented
 from services.api.schemas import Live, Ready
-from services.jobs.errors import QueueUnavailable
+from services.api.scopes import Role, needs, open_to_all
+from services.jobs.errors import JobsError, SpoolUnavailable
 
 probes = APIRouter(prefix="/health", tags=["operation"])
-scrape = APIRouter(tags=["operation"], dependencies=[Depends(require_key)])
+scrape = APIRouter(tags=["operation"])
 
 
 @probes.get("/live", summary="Does the process answer?")
+@open_to_all
 async def live() -> Live:
     """Answer, whatever the state of Redis and spool."""
     return Live()
 
 
 @probes.get("/ready", summary="Can a film be accepted durably now?", responses=documented(503, 507))
+@open_to_all
 async def ready(gateway: GatewayDependency) -> Ready:
     """Check that Redis is writable and safe, the spool is writable, and both have been compared since start."""
     await gateway.readiness.check()
@@ -34,12 +41,29 @@ async def ready(gateway: GatewayDependency) -> Ready:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text"}},
 )
+@needs(Role.METRICS)
 async def metrics(gateway: GatewayDependency) -> Response:
-    """Return this process's counters, and the state of the queue as Redis has it now."""
+    """Return this process's counters, and the state of queue, spool and audit trail as they are now."""
+    gateway.metrics.uploads_in_flight.set(gateway.uploads.in_flight)
+    return Response(gateway.metrics.exposition(await _look_around(gateway)), media_type=CONTENT_TYPE)
+
+
+async def _look_around(gateway: Gateway) -> Surroundings:
+    statistics, live_workers, not_ready, free_ratio = None, None, None, None
     try:
         statistics = await gateway.queue.statistics()
-    except QueueUnavailable:
-        statistics = None
-    gateway.metrics.uploads_in_flight.set(gateway.uploads.in_flight)
-    text = gateway.metrics.exposition(statistics)
-    return Response(text, media_type=CONTENT_TYPE)
+        live_workers = len(await gateway.queue.workers())
+        await gateway.readiness.check()
+    except (ApiError, JobsError) as error:
+        not_ready = error.code
+    with suppress(SpoolUnavailable):  # then the spool is not ready either, and says so
+        free_ratio = await asyncio.to_thread(gateway.spool.free_ratio)
+    return Surroundings(
+        statistics=statistics,
+        live_workers=live_workers,
+        not_ready=not_ready,
+        spool=gateway.spool.usage,
+        spool_free_ratio=free_ratio,
+        is_audit_writable=gateway.audit.is_writable,
+        audit_waiting=gateway.audit.waiting,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -12,23 +12,30 @@ from model.decoding.header import ImageFormat
 from model.demographics import OLDEST_YEARS
 from model.errors import ModelError
 from services.api.errors import ApiError
-from services.api.gateway import Gateway, GatewayDependency, require_key
+from services.api.gateway import CallerDependency, Gateway, GatewayDependency
 from services.api.ingest import Placement, ingest
 from services.api.metrics import ACCEPTED, KNOWN, SOURCE_HTTP
 from services.api.problems import documented
+from services.api.scopes import SITE_PATTERN, Caller, Role, needs
 from services.api.uploads import ANY_FORMAT, MULTIPART
-from services.jobs.errors import JobsError, QueueFull
+from services.jobs.errors import JobsError
+from services.jobs.ledger.entries import AuditEvent
 from services.jobs.queue import Submission
 from services.jobs.records import Claims, JobState, Priority, Record
 
-router = APIRouter(prefix="/v1/instances", tags=["instances"], dependencies=[Depends(require_key)])
+router = APIRouter(prefix="/v1/instances", tags=["instances"])
 
 LONGEST_WAIT_SECONDS: Final = 30
-SITE_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,31}$"
 UID_PATTERN: Final = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+$"
 
 InstanceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The film's id.")]
-Site = Annotated[str, Field(pattern=SITE_PATTERN, description="The tenant the film belongs to.")]
+Site = Annotated[
+    str | None,
+    Field(
+        pattern=SITE_PATTERN,
+        description="The tenant the film belongs to. Default: the key's only site, else `default`.",
+    ),
+]
 Wait = Annotated[
     int,
     Field(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for the outcome before answering without it."),
@@ -40,7 +47,7 @@ class SubmitQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     priority: Priority = Field(default=Priority.ROUTINE, description="stat films are scored first.")
-    site: Site = "default"
+    site: Site = None
     wait: Wait = 0
     study_uid: str | None = Field(
         default=None, pattern=UID_PATTERN, max_length=64, description="Study of a PNG or JPEG film. Refused for DICOM."
@@ -58,10 +65,12 @@ class SubmitQuery(BaseModel):
         default=None, description="Patient's sex, for a PNG or JPEG film. Refused for DICOM."
     )
 
-    def placement(self) -> Placement:
+    def placement(self, caller: Caller) -> Placement:
         """Return what the caller says of the film."""
         claims = Claims(view=self.view, age_years=self.age, sex=self.sex)
-        return Placement(site=self.site, priority=self.priority, study_uid=self.study_uid, claims=claims)
+        return Placement(
+            site=caller.site_for(self.site), priority=self.priority, study_uid=self.study_uid, claims=claims
+        )
 
 
 class RecordQuery(BaseModel):
@@ -112,41 +121,60 @@ _ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     summary="Send a film",
     status_code=202,
     response_class=Response,
-    responses=_ACCEPTED | documented(400, 408, 413, 415, 422, 503, 507),
+    responses=_ACCEPTED | documented(400, 408, 413, 415, 422, 429, 503, 507),
     openapi_extra=_REQUEST_BODY,
 )
-async def submit(request: Request, query: Annotated[SubmitQuery, Query()], gateway: GatewayDependency) -> Response:
+@needs(Role.SUBMIT)
+async def submit(
+    request: Request, query: Annotated[SubmitQuery, Query()], gateway: GatewayDependency, caller: CallerDependency
+) -> Response:
     """Accept a film durably. Sending the same bytes again is harmless: it is the same film, with the same id."""
     try:
-        submission = await _receive(request, query, gateway)
+        submission = await _receive(request, query, gateway, caller)
     except (ApiError, JobsError, ModelError) as error:
         gateway.metrics.images_received.labels(SOURCE_HTTP, error.code).inc()
         raise
     gateway.metrics.images_received.labels(SOURCE_HTTP, ACCEPTED if submission.is_new else KNOWN).inc()
     record = submission.record
+    if submission.is_new:
+        gateway.note(AuditEvent.ACCEPTED, record, request)
     if query.wait and record.state is not JobState.DONE:
         record = await gateway.completions.wait(record.id, query.wait)
     return record_response(record, status=200 if record.state is JobState.DONE else 202)
 
 
-async def _receive(request: Request, query: SubmitQuery, gateway: Gateway) -> Submission:
-    # A cheap look: a caller with a large film learns of a full queue before sending it.
-    if not await gateway.queue.has_room(query.priority):
-        raise QueueFull("the backlog is at its limit")
-    async with gateway.uploads.receive(request) as payload:
-        submission = await ingest(
-            payload.upload, payload.declared, query.placement(), spool=gateway.spool, queue=gateway.queue
+async def _receive(request: Request, query: SubmitQuery, gateway: Gateway, caller: Caller) -> Submission:
+    placement = query.placement(caller)
+    with gateway.quotas.upload(caller):
+        # A cheap look: a caller with a large film learns of a full queue before sending it.
+        declared_bytes = request.headers.get("content-length", "")
+        await gateway.queue.check_room(
+            priority=placement.priority,
+            site=placement.site,
+            payload_bytes=int(declared_bytes) if declared_bytes.isdecimal() else 0,
         )
-        gateway.metrics.payload_bytes.observe(payload.upload.size_bytes)
-        return submission
+        async with gateway.uploads.receive(request) as payload:
+            submission = await ingest(
+                payload.upload, payload.declared, placement, spool=gateway.spool, queue=gateway.queue
+            )
+            gateway.metrics.payload_bytes.observe(payload.upload.size_bytes)
+            return submission
 
 
 @router.get("/{instance_id}", summary="A film's record", response_model=Record, responses=documented(404, 422, 503))
+@needs(Role.SUBMIT, Role.READ)
 async def record(
-    instance_id: InstanceId, query: Annotated[RecordQuery, Query()], gateway: GatewayDependency
+    request: Request,
+    instance_id: InstanceId,
+    query: Annotated[RecordQuery, Query()],
+    gateway: GatewayDependency,
+    caller: CallerDependency,
 ) -> Response:
     """Return the record as it is, or as soon as the film is done within ``wait`` seconds."""
-    return record_response(await gateway.completions.wait(instance_id, query.wait), status=200)
+    film = await gateway.film(instance_id, caller, wait_seconds=query.wait)
+    if film.state is JobState.DONE:
+        gateway.note(AuditEvent.ACCESSED, film, request)
+    return record_response(film, status=200)
 
 
 def record_response(record: Record, *, status: int) -> Response:

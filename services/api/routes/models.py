@@ -1,35 +1,55 @@
-"""Which models are loaded, and the table behind their thresholds. Told by the workers, once a heartbeat."""
+"""Which models are loaded, which one is active, and the table behind their thresholds.
+
+Told by the workers, once a heartbeat, and by operators who activate bundles.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 
 from services.api.errors import ModelNotLoaded
-from services.api.gateway import GatewayDependency, require_key
+from services.api.gateway import GatewayDependency
 from services.api.problems import documented
-from services.api.schemas import LoadedModel, LoadedModels, OperatingPointEvidence, OperatingPoints
+from services.api.schemas import (
+    ActiveBundle,
+    LoadedModel,
+    LoadedModels,
+    OperatingPointEvidence,
+    OperatingPoints,
+    ServingWorker,
+)
+from services.api.scopes import Role, needs
+from services.jobs.activation import Activation
+from services.jobs.records import moment
 from services.jobs.status import WorkerStatus
 
-router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(require_key)])
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="sha256 of the bundle's manifest.")]
 
 
 @router.get("", summary="Models that live workers serve", responses=documented(503))
+@needs(Role.READ)
 async def list_models(gateway: GatewayDependency) -> LoadedModels:
-    """Return one entry for each model and operating point in use; empty where no worker lives."""
+    """Return one entry for each model and operating point in use, none where no worker lives; and what is active."""
     serving: defaultdict[tuple[str, str], list[WorkerStatus]] = defaultdict(list)
-    for worker in await gateway.queue.workers():
+    workers = await gateway.queue.workers()
+    for worker in workers:
         serving[worker.model.digest, worker.operating_point].append(worker)
-    return LoadedModels(models=tuple(_loaded(workers) for _, workers in sorted(serving.items())))
+    return LoadedModels(
+        models=tuple(_loaded(group) for _, group in sorted(serving.items())),
+        activation=_active(await gateway.activation.read()),
+        workers=tuple(_line(worker) for worker in workers),
+    )
 
 
 @router.get(
     "/{digest}/operating-points", summary="The table behind the thresholds", responses=documented(404, 422, 503)
 )
+@needs(Role.READ)
 async def operating_points(digest: Digest, gateway: GatewayDependency) -> OperatingPoints:
     """Return every operating point of a loaded model with its evidence."""
     for worker in await gateway.queue.workers():
@@ -55,4 +75,30 @@ def _loaded(workers: list[WorkerStatus]) -> LoadedModel:
         threshold=first.threshold,
         workers=len(workers),
         providers=tuple(sorted({worker.provider for worker in workers})),
+        sandboxes=tuple(sorted({worker.sandbox for worker in workers})),
+    )
+
+
+def _active(state: Activation) -> ActiveBundle:
+    candidate, refusal = state.candidate, state.refusal
+    return ActiveBundle(
+        active=state.active,
+        active_since=moment(state.active_ms) if state.active_ms is not None else None,
+        previous=state.previous,
+        candidate=candidate.digest if candidate else None,
+        candidate_since=moment(candidate.since_ms) if candidate else None,
+        refused=refusal.digest if refusal else None,
+        refused_code=refusal.code if refusal else None,
+        refused_at=moment(refusal.at_ms) if refusal else None,
+    )
+
+
+def _line(worker: WorkerStatus) -> ServingWorker:
+    told = worker.preparation
+    return ServingWorker(
+        worker=worker.consumer,
+        digest=worker.model.digest,
+        candidate=told.digest if told else None,
+        candidate_state=told.state if told else None,
+        candidate_code=told.code if told else None,
     )

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.api.conditional import is_known
 from services.api.gateway import GatewayDependency
 from services.api.page import CONTENT_SECURITY_POLICY, START, PageFile
+from services.api.scopes import open_to_all
 
 # Not part of the HTTP contract: files come and go with the version.
 router = APIRouter(include_in_schema=False)
@@ -26,12 +27,14 @@ _HEADERS: Final = {
 
 
 @router.api_route("/", methods=_METHODS)
+@open_to_all
 async def start(request: Request, gateway: GatewayDependency) -> Response:
     """Return the page."""
     return _answer(request, gateway.page[START])
 
 
 @router.api_route("/web/{name}", methods=_METHODS)
+@open_to_all
 async def file(name: str, request: Request, gateway: GatewayDependency) -> Response:
     """Return one of the page's files."""
     if name not in gateway.page:

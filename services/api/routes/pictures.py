@@ -6,20 +6,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.api.drawing import draw_heat, draw_overlay, draw_preview
 from services.api.errors import FilmNotAssessed, FilmNotDone, PictureAbsent
-from services.api.gateway import Gateway, GatewayDependency, require_key
+from services.api.gateway import CallerDependency, Gateway, GatewayDependency
 from services.api.problems import documented
 from services.api.routes.instances import InstanceId
+from services.api.scopes import Caller, Role, needs
 from services.jobs.errors import PictureGone
+from services.jobs.ledger.entries import AuditEvent
 from services.jobs.records import JobState, Picture, Record
 from services.jobs.spool import Spool
 
-router = APIRouter(prefix="/v1/instances", tags=["instances"], dependencies=[Depends(require_key)])
+router = APIRouter(prefix="/v1/instances", tags=["instances"])
 
 PNG: Final = "image/png"
 # They are somebody's chest: nobody on the way keeps them, nor a browser after its user has gone.
@@ -45,32 +47,46 @@ class HeatmapQuery(BaseModel):
 
 
 @router.get("/{instance_id}/preview.png", summary="The film", response_class=Response, responses=_RESPONSES)
+@needs(Role.READ)
 async def preview(
-    instance_id: InstanceId, _query: Annotated[PreviewQuery, Query()], gateway: GatewayDependency
+    request: Request,
+    instance_id: InstanceId,
+    _query: Annotated[PreviewQuery, Query()],
+    gateway: GatewayDependency,
+    caller: CallerDependency,
 ) -> Response:
     """Return the film as a reader sees it, 8-bit gray; also of a film that was decoded, but not assessed."""
-    record = await _done(gateway, instance_id)
+    record = await _done(gateway, instance_id, caller)
     payload = await _payload_of(gateway, record, Picture.PREVIEW)
-    return await _answer(gateway, partial(_preview, gateway.spool, record, payload))
+    answer = await _answer(gateway, partial(_preview, gateway.spool, record, payload))
+    gateway.note(AuditEvent.ACCESSED, record, request)
+    return answer
 
 
 @router.get(
     "/{instance_id}/heatmap.png", summary="What raised the score", response_class=Response, responses=_RESPONSES
 )
+@needs(Role.READ)
 async def heatmap(
-    instance_id: InstanceId, query: Annotated[HeatmapQuery, Query()], gateway: GatewayDependency
+    request: Request,
+    instance_id: InstanceId,
+    query: Annotated[HeatmapQuery, Query()],
+    gateway: GatewayDependency,
+    caller: CallerDependency,
 ) -> Response:
     """Return the film with what raised its score drawn over it. It does not show where disease is."""
-    record = await _done(gateway, instance_id)
+    record = await _done(gateway, instance_id, caller)
     if record.model is None or not _is_scored(record):
         raise FilmNotAssessed("Nobody assessed this film, so that nothing explains a score; its `reason` says why.")
     payload = await _payload_of(gateway, record, Picture.PREVIEW, Picture.HEATMAP)
     draw = draw_overlay if query.layer == "overlay" else draw_heat
-    return await _answer(gateway, partial(_heatmap, gateway.spool, record, payload, record.model.digest, draw))
+    answer = await _answer(gateway, partial(_heatmap, gateway.spool, record, payload, record.model.digest, draw))
+    gateway.note(AuditEvent.ACCESSED, record, request)
+    return answer
 
 
-async def _done(gateway: Gateway, instance_id: str) -> Record:
-    record = await gateway.queue.record(instance_id)
+async def _done(gateway: Gateway, instance_id: str, caller: Caller) -> Record:
+    record = await gateway.film(instance_id, caller)
     if record.state is not JobState.DONE:
         raise FilmNotDone("The film has no outcome yet. Ask for its record with `wait`, then for the picture.")
     return record

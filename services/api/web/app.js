@@ -3,7 +3,7 @@
 import { byId } from "./elements.js";
 import { showFilm } from "./film.js";
 import { startSending } from "./sending.js";
-import { useKey } from "./service.js";
+import { showSigning, startSigning } from "./signing.js";
 import { startWorklist } from "./worklist.js";
 
 function showConnection({ kind, detail }) {
@@ -12,7 +12,7 @@ function showConnection({ kind, detail }) {
   place.className = `connection ${kind}`;
   // A status that says the same again must not be read out again.
   if (place.textContent !== text) place.textContent = text;
-  byId("key").hidden = kind !== "locked";
+  showSigning(kind);
 }
 
 /** Show the film of a study that matters most: the oldest of those that made the study's outcome what it is. */
@@ -30,9 +30,4 @@ startSending((record) => {
   showFilm(record);
 });
 
-byId("key").addEventListener("submit", (event) => {
-  event.preventDefault();
-  useKey(byId("key-value").value.trim());
-  byId("key-value").value = "";
-  look();
-});
+startSigning(look);

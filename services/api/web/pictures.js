@@ -1,5 +1,5 @@
-// A film's pictures. They are fetched rather than linked, because a link can send no key, and because what is not there
-// has a reason that the reader should see.
+// A film's pictures. They are fetched rather than linked, because what is not there has a reason that the reader should
+// see.
 
 import { element } from "./elements.js";
 import { Problem, Unreachable, picture } from "./service.js";

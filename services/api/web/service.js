@@ -1,5 +1,5 @@
 // Every call of the service, and nothing else: what it refuses is a `Problem`, silence is `Unreachable`.
-// The key, where one is asked for, lives here and goes nowhere but into the Authorization header.
+// Where the service asks for a key, it is sent once; a cookie stands for it from then on, which no script can read.
 
 const PATIENCE_SECONDS = 15;
 const UPLOAD_SECONDS = 130; // the service itself gives up after 120
@@ -21,30 +21,17 @@ export class Unreachable extends Error {
   }
 }
 
-let key = null;
-
-/** Send this key from now on. */
-export function useKey(value) {
-  key = value;
-}
-
-/** Return whether a key is sent. */
-export function hasKey() {
-  return key !== null;
-}
-
 async function call(path, { patienceSeconds = PATIENCE_SECONDS, unless = null, headers = {}, read, ...options }) {
   const timeout = AbortSignal.timeout(1000 * patienceSeconds);
   const signal = unless === null ? timeout : AbortSignal.any([timeout, unless]);
-  const authorization = key === null ? {} : { Authorization: `Bearer ${key}` };
   try {
-    // Without credentials a 401 is answered by this page, not by the browser's own question for a password, which
-    // would then be sent along with every request that any site makes.
+    // The header says that this page answers a 401, so that the browser is not told to ask for a password, which it
+    // would then send along with every request that any site makes.
     const response = await fetch(path, {
-      credentials: "omit",
+      credentials: "same-origin",
       cache: "no-store",
       redirect: "error",
-      headers: { ...headers, ...authorization },
+      headers: { ...headers, "X-Requested-By-Page": "1" },
       signal,
       ...options,
     });
@@ -87,6 +74,25 @@ export function submit(film, mediaType, parameters) {
 export function record(id, { waitSeconds, unless }) {
   const patienceSeconds = PATIENCE_SECONDS + waitSeconds;
   return call(`/v1/instances/${id}?wait=${waitSeconds}`, { patienceSeconds, unless, read: json });
+}
+
+/**
+ * Sign in with a key; return who is signed in from then on. The key goes nowhere else, and is not kept.
+ * @param {string} key
+ */
+export function signIn(key) {
+  const headers = { "Content-Type": "application/json" };
+  return call("/v1/session", { method: "POST", headers, body: JSON.stringify({ key }), read: json });
+}
+
+/** Return who is signed in: `key_id` is null where the service asks for no keys. */
+export function session() {
+  return call("/v1/session", { read: json });
+}
+
+/** End the session. */
+export function signOut() {
+  return call("/v1/session", { method: "DELETE", read: () => null });
 }
 
 /** Return a study with its films; `link` is the service's own. */

@@ -3,12 +3,12 @@
 
 import { byId, element } from "./elements.js";
 import { isOverdue } from "./overdue.js";
-import { Problem, Unreachable, hasKey, models, studies, study as studyOf } from "./service.js";
+import { Problem, Unreachable, models, studies, study as studyOf } from "./service.js";
 import { OUTCOMES, clock, moment } from "./words.js";
 
 const EVERY_MS = 3000;
 const HIDDEN_EVERY_MS = 15000;
-const LOCKED_EVERY_MS = 30000; // a key that is given is tried at once
+const LOCKED_EVERY_MS = 30000; // who signs in looks at once
 const MOST_STUDIES = 200;
 const HOUR_MS = 3600 * 1000;
 
@@ -71,7 +71,7 @@ function stateAfter(error) {
   if (error instanceof Unreachable) return { kind: "lost", detail: `${error.message}${age} Trying again.` };
   if (!(error instanceof Problem)) throw error;
   if (error.status === 401) {
-    const why = hasKey() ? "The service does not know this key." : "A key is needed.";
+    const why = page === null ? "A key is needed." : "The session has ended: sign in again.";
     return { kind: "locked", detail: why + age };
   }
   return { kind: "failing", detail: `${error.message}${age} Trying again.` };

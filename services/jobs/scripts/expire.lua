@@ -1,12 +1,26 @@
--- Ends films that are open for too long, whoever holds them. ARGV: age in ms, outcome, reason, result, how many at
--- most. Returns how many ended.
-local ended = 0
-local before = now_ms() - tonumber(ARGV[1])
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', OPEN, '-inf', before, 'LIMIT', 0, ARGV[5])) do
-  local film = film_of(id)
+-- Ends open films that are past their deadline, whoever holds them. ARGV: the caller's clock in ms, deadlines as JSON
+-- {stat, routine: ms, of_sites: {site or site/priority: ms}}, outcome, reason, result, offset into the open films, how
+-- many to look at. Returns {looked at, ended}.
+-- A film is late only by two clocks: by Redis' own since it is open, and by the caller's since it was submitted. One
+-- clock that jumps, at whatever host, ends nothing.
+local caller_ms, deadlines = tonumber(ARGV[1]), cjson.decode(ARGV[2])
+local offset, size = tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local function deadline_of(film) -- as Deadlines.of
+  return deadlines.of_sites[film.site .. '/' .. film.priority] or deadlines.of_sites[film.site]
+    or deadlines[film.priority]
+end
+
+local now, ended = now_ms(), 0
+local open = redis.call('ZRANGE', OPEN, offset, offset + size - 1, 'WITHSCORES')
+for at = 1, #open, 2 do
+  local film = film_of(open[at])
   if film and film.state ~= 'done' then
-    close(film, { outcome = ARGV[2], reason = ARGV[3], is_dead = true, result = ARGV[4] }, 'deadline')
-    ended = ended + 1
+    local age_ms = math.min(now - tonumber(open[at + 1]), caller_ms - film.submitted_ms)
+    if age_ms > deadline_of(film) then
+      close(film, { outcome = ARGV[3], reason = ARGV[4], is_dead = true, result = ARGV[5] }, 'deadline')
+      ended = ended + 1
+    end
   end
 end
-return ended
+return { #open / 2, ended }

@@ -1,5 +1,5 @@
 -- Queues again every open film that is neither waiting nor pending nor put off (DELCONSUMER, XTRIM, XGROUP DESTROY).
--- ARGV: offset into the open films, how many to look at. Returns {looked at, queued again}.
+-- ARGV: offset into the open films, how many to look at. Returns {looked at and still open, queued again, looked at}.
 local offset, size = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 -- '<ms>-<n>' compared as Redis does.
@@ -31,15 +31,18 @@ local function is_in_queue(film)
 end
 
 local ids = redis.call('ZRANGE', OPEN, offset, offset + size - 1)
-local requeued = 0
+local requeued, left = 0, 0
 for _, id in ipairs(ids) do
   local film = film_of(id)
-  if film and film.state == 'done' then
-    redis.call('ZREM', OPEN, id)
-  elseif film and not is_in_queue(film) then
+  if not film then
+    left = left + redis.call('ZREM', OPEN, id) -- its hash is lost; the spool submits it again
+  elseif film.state == 'done' then
+    leave_open(film)
+    left = left + 1
+  elseif not is_in_queue(film) then
     free(film.priority, film.mid)
     enqueue(id, film.priority)
     requeued = requeued + 1
   end
 end
-return { #ids, requeued }
+return { #ids - left, requeued, #ids }

@@ -1,4 +1,4 @@
--- Prepended to every script, after the constants that lua.py generates from keys.py.
+-- First of the parts that precede every script (lua.py): names, films, groups.
 --
 -- Redis out of memory refuses the first write of a script that could grow it, and only the first. So every script
 -- but submit starts with a write that frees (XACK, XDEL, ZREM, XCLAIM): what is held can always be finished, and
@@ -13,6 +13,7 @@ local PRIORITIES = { 'stat', 'routine' }
 
 local function stream(priority) return TAG .. ':q:' .. priority end
 local function instance(id) return TAG .. ':s:' .. id end
+local function history(id) return TAG .. ':history:' .. id end
 local function study_key(site, study) return TAG .. ':study:' .. site .. '|' .. study end
 local function members_key(site, study) return TAG .. ':members:' .. site .. '|' .. study end
 local function worklist_key(site, priority, class)
@@ -28,11 +29,14 @@ end
 
 local function film_of(id)
   local field = redis.call('HMGET', instance(id), 'state', 'priority', 'site', 'study', 'mid', 'crashes', 'tries',
-    'job', 'submitted_ms')
+    'job', 'submitted_ms', 'bytes', 'counted', 'run')
   if not field[1] then return nil end
   return {
     id = id, state = field[1], priority = field[2], site = field[3], study = field[4], mid = field[5],
     crashes = tonumber(field[6]), tries = tonumber(field[7]), job = field[8], submitted_ms = tonumber(field[9]),
+    bytes = tonumber(field[10] or 0), -- films of 0.1.0 do not have it: they were not counted, and count for nothing
+    counted = field[11], -- what the roll-up counts of it; a film that is scored again still counts as what it was
+    run = tonumber(field[12] or 0), -- how often it was scored again
   }
 end
 
@@ -81,7 +85,7 @@ end
 
 -- What a worker is told of a job; services/jobs/queue.py reads it.
 local function handed_out(film, mid, taken_ms)
-  return { mid, film.job, taken_ms, film.crashes, film.tries }
+  return { mid, film.job, taken_ms, film.crashes, film.tries, film.run }
 end
 
 local function mark_running(film, taken_ms)
@@ -109,94 +113,27 @@ local function remember(caller, token, taken)
   redis.call('HSET', REPLIES, caller, cjson.encode({ token = token, taken = taken }))
 end
 
--- Worklist --------------------------------------------------------------------------------------------------------
+-- Ledger ----------------------------------------------------------------------------------------------------------
 
-local function publish(film, state, outcome)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'id', film.id, 'state', state, 'outcome', outcome,
-    'study', film.study, 'site', film.site)
-  if redis.call('INCR', REVISION) == 1 then
-    -- Starts at the clock, so that a Redis that lost everything never repeats an old revision.
-    redis.call('SET', REVISION, string.format('%.0f', now_ms() * 1000))
+-- What the outbox says of a member: `<id>` is the film's present decision, `<id>:<n>` entry n of its history.
+local function ledger_decision(member)
+  local id, at = string.match(member, '^(%x+):?(%d*)$')
+  if not id then return nil end
+  if at == '' then
+    local field = redis.call('HMGET', instance(id), 'state', 'job', 'result', 'done_ms', 'taken_ms', 'attempts',
+      'done_by', 'counted')
+    return field[1] == 'done' and { member, unpack(field, 2, 8) } or nil
   end
+  local past = redis.call('LINDEX', history(id), at)
+  local job = redis.call('HGET', instance(id), 'job')
+  if not past or not job then return nil end
+  local field = cjson.decode(past)
+  return { member, job, field.result, field.done_ms, field.taken_ms or false, field.attempts, field.done_by,
+    field.counted }
 end
 
--- DESIGN §6: flagged > not_assessed > pending > not_flagged. A lateral beside a scored frontal does not rank.
-local function roll_up(count)
-  if count.flagged > 0 then return 'flagged' end
-  if count.unread > count.laterals then return 'not_assessed' end
-  if count.laterals > 0 and count.not_flagged == 0 then return 'not_assessed' end
-  if count.pending > 0 then return 'pending' end
-  return 'not_flagged'
-end
-
--- Moves the study to the place that its counters give it.
-local function reindex(site, study)
-  local key, members = study_key(site, study), members_key(site, study)
-  local field = redis.call('HMGET', key, 'flagged', 'unread', 'laterals', 'not_flagged', 'pending', 'stat', 'place')
-  local oldest = redis.call('ZRANGE', members, 0, 0, 'WITHSCORES')
-  if field[7] then redis.call('ZREM', field[7], study) end
-  for _, priority in ipairs(PRIORITIES) do redis.call('ZREM', waiting_key(site, priority), study) end
-  if not oldest[1] then -- every film was withdrawn
-    redis.call('DEL', key)
-    return
-  end
-  local class = roll_up({
-    flagged = tonumber(field[1]) or 0, unread = tonumber(field[2]) or 0, laterals = tonumber(field[3]) or 0,
-    not_flagged = tonumber(field[4]) or 0, pending = tonumber(field[5]) or 0,
-  })
-  local priority = (tonumber(field[6]) or 0) > 0 and 'stat' or 'routine'
-  local place = worklist_key(site, priority, class)
-  redis.call('ZADD', place, oldest[2], study)
-  redis.call('HSET', key, 'site', site, 'study', study, 'priority', priority, 'class', class, 'place', place,
-    'submitted_ms', oldest[2], 'updated_ms', now_ms())
-  local has_open_films = (tonumber(field[5]) or 0) > 0
-  if has_open_films then redis.call('ZADD', waiting_key(site, priority), oldest[2], study) end
-  for _, part in ipairs({ key, members }) do
-    if has_open_films then redis.call('PERSIST', part) else redis.call('EXPIRE', part, STUDY_SECONDS) end
-  end
-end
-
-local function count_submitted(film)
-  local key = study_key(film.site, film.study)
-  redis.call('SADD', SITES, film.site)
-  redis.call('ZADD', members_key(film.site, film.study), film.submitted_ms, film.id)
-  redis.call('HINCRBY', key, 'films', 1)
-  redis.call('HINCRBY', key, 'pending', 1)
-  if film.priority == 'stat' then redis.call('HINCRBY', key, 'stat', 1) end
-  reindex(film.site, film.study)
-  publish(film, 'queued', '')
-end
-
--- An oblique or mirrored frontal ends with the reason `view`, too; only a lateral is excused by the frontal beside it.
-local function count_done(film, verdict)
-  local key = study_key(film.site, film.study)
-  redis.call('HINCRBY', key, 'pending', -1)
-  if verdict.reason == 'withdrawn' then
-    redis.call('HINCRBY', key, 'films', -1)
-    if film.priority == 'stat' then redis.call('HINCRBY', key, 'stat', -1) end
-    redis.call('ZREM', members_key(film.site, film.study), film.id)
-  elseif verdict.outcome == 'not_assessed' then
-    redis.call('HINCRBY', key, 'unread', 1)
-    if verdict.is_lateral then redis.call('HINCRBY', key, 'laterals', 1) end
-  else
-    redis.call('HINCRBY', key, verdict.outcome, 1)
-  end
-  reindex(film.site, film.study)
-  publish(film, 'done', verdict.outcome)
-end
-
--- Ends an open film. Frees first (see the top), then nothing of it is left in streams, retry or open.
-local function close(film, verdict, by)
-  free(film.priority, film.mid)
-  redis.call('ZREM', RETRY, film.id)
-  redis.call('ZREM', OPEN, film.id)
-  local key = instance(film.id)
-  redis.call('HSET', key, 'state', 'done', 'outcome', verdict.outcome, 'result', verdict.result, 'done_ms', now_ms(),
-    'done_by', by)
-  redis.call('HINCRBY', key, 'commits', 1)
-  redis.call('EXPIRE', key, RECORD_SECONDS)
-  if verdict.is_dead then
-    redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)
-  end
-  count_done(film, verdict)
+-- Notes how far a chain of the audit ledger is durable; repeated and late calls change nothing.
+local function note_head(file, seq, digest)
+  local known = tonumber(string.match(redis.call('HGET', LEDGER_HEADS, file) or '0', '^%d+')) or 0
+  if seq > known then redis.call('HSET', LEDGER_HEADS, file, string.format('%d:%s', seq, digest)) end
 end

@@ -1,8 +1,9 @@
 -- Makes a film durable, once. The first write is one that Redis out of memory refuses, so a refusal leaves no trace.
--- ARGV: id, job, payload, priority, site, study, submitted_ms, depth limit, is_replay. Returns {verdict, fields of the
--- record}. A replayed film is open since now, or its deadline would be over before anybody could look at it.
+-- ARGV: id, job, payload, priority, site, study, submitted_ms, payload bytes, then the limits: depth, bytes, films of
+-- one site. Returns {verdict, fields of the record}; no fields where it is refused.
 local id, job, payload, priority, site, study = unpack(ARGV, 1, 6)
-local submitted_ms, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
+local submitted_ms, bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
+local limits = { depth = tonumber(ARGV[9]), bytes = tonumber(ARGV[10]), of_site = tonumber(ARGV[11]) }
 local key = instance(id)
 
 local function answer(verdict)
@@ -14,12 +15,13 @@ if redis.call('EXISTS', key) == 1 then
   return answer(redis.call('HGET', key, 'payload') == payload and 'ours' or 'known')
 end
 
-local depth = redis.call('XLEN', stream('stat')) + redis.call('XLEN', stream('routine')) + redis.call('ZCARD', RETRY)
-if depth >= limit then return { 'full' } end
+local refused = refusal(site, bytes, limits)
+if refused then return { refused } end
 
 redis.call('HSET', key, 'job', job, 'payload', payload, 'priority', priority, 'site', site, 'study', study,
-  'submitted_ms', submitted_ms, 'attempts', 0, 'crashes', 0, 'tries', 0, 'commits', 0)
-redis.call('ZADD', OPEN, ARGV[9] == '1' and now_ms() or submitted_ms, id)
+  'submitted_ms', submitted_ms, 'bytes', bytes, 'attempts', 0, 'crashes', 0, 'tries', 0, 'commits', 0)
+local film = { id = id, priority = priority, site = site, study = study, submitted_ms = submitted_ms, bytes = bytes }
+become_open(film)
 enqueue(id, priority)
-count_submitted({ id = id, priority = priority, site = site, study = study, submitted_ms = submitted_ms })
+count_submitted(film)
 return answer('ours')

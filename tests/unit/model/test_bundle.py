@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ import numpy as np
 import pytest
 
 from model.bundle import MANIFEST_FILE, GateArrays, pack_gate, pack_golden, read_bundle, read_manifest, write_bundle
+from model.bundle_files import FILE_BYTES, FILES, MANIFEST_BYTES, write_directory
 from model.demographics import AgeSex
 from model.errors import BundleCorrupt, BundleIncompatible, BundleNotFound
-from model.manifest import NETWORK_FILE, GateStatistics
+from model.manifest import GOLDEN_FILE, NETWORK_FILE, GateStatistics
 from tests.support.bundles import write_tiny_bundle
 from tests.support.finding_bundles import AGE_SEX, golden_age_sex, write_finding_bundle
+from training.graphs.publish_checks import BYTES_AT_MOST
 
 
 @pytest.fixture
@@ -120,6 +125,77 @@ def test_a_threshold_that_is_no_number_is_refused(directory: Path) -> None:
     path.write_text(path.read_text().replace('"threshold": 0.4', '"threshold": NaN'))
     with pytest.raises(BundleIncompatible):
         read_manifest(directory)
+
+
+def test_a_symbolic_link_is_not_followed(directory: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.onnx"
+    (directory / NETWORK_FILE).rename(elsewhere)
+    (directory / NETWORK_FILE).symlink_to(elsewhere)
+    with pytest.raises(BundleCorrupt, match=r"cannot read model\.onnx"):
+        read_bundle(directory)
+
+
+def test_a_manifest_that_is_a_symbolic_link_is_not_followed(directory: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.json"
+    (directory / MANIFEST_FILE).rename(elsewhere)
+    (directory / MANIFEST_FILE).symlink_to(elsewhere)
+    with pytest.raises(BundleNotFound, match=MANIFEST_FILE):
+        read_bundle(directory)
+
+
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(directory: Path) -> None:
+    (directory / NETWORK_FILE).unlink()
+    os.mkfifo(directory / NETWORK_FILE)
+    with pytest.raises(BundleCorrupt, match="no plain file"):
+        read_bundle(directory)
+
+
+@pytest.mark.parametrize(("name", "most"), [(NETWORK_FILE, FILE_BYTES), (MANIFEST_FILE, MANIFEST_BYTES)])
+def test_a_file_too_large_for_a_bundle_is_refused_before_it_is_read(directory: Path, name: str, most: int) -> None:
+    os.truncate(directory / name, most + 1)  # a hole: read or not, it costs no disk
+    with pytest.raises(BundleCorrupt, match=f"more than {most} are not read"):
+        read_bundle(directory)
+
+
+def test_the_largest_graph_that_is_published_can_be_read() -> None:
+    assert BYTES_AT_MOST <= FILE_BYTES
+
+
+def test_a_file_that_no_manifest_vouches_for_is_refused(directory: Path) -> None:
+    (directory / ".notes").write_text("file systems leave such names")
+    read_bundle(directory)
+    (directory / "model_v2.onnx").write_bytes(b"")
+    with pytest.raises(BundleCorrupt, match=r"model_v2\.onnx, which its manifest does not name"):
+        read_bundle(directory)
+
+
+def test_a_manifest_that_names_files_without_end_is_refused(directory: Path) -> None:
+    surplus = {f"file-{number}": "0" * 64 for number in range(FILES)}
+    edit_manifest(directory, files=json.loads((directory / MANIFEST_FILE).read_text())["files"] | surplus)
+    with pytest.raises(BundleIncompatible, match=f"at most {FILES}"):
+        read_bundle(directory)
+
+
+def test_an_archive_that_unfolds_without_end_is_refused_before_it_does(directory: Path) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as entries, entries.open("tensors.npy", "w") as entry:
+        for _ in range(300):
+            entry.write(bytes(1024**2))
+    content = archive.getvalue()
+    assert len(content) < 1024**2
+    (directory / GOLDEN_FILE).write_bytes(content)
+    files = json.loads((directory / MANIFEST_FILE).read_text())["files"]
+    edit_manifest(directory, files=files | {GOLDEN_FILE: hashlib.sha256(content).hexdigest()})
+    with pytest.raises(BundleCorrupt, match="unfolds to"):
+        read_bundle(directory)
+
+
+def test_what_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    with pytest.raises(OSError, match="not empty"):
+        write_directory(tmp_path / "taken", {"a": b"1"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
 
 
 def test_an_existing_directory_is_never_overwritten(directory: Path) -> None:

@@ -226,3 +226,18 @@ def test_decoding_from_a_path_equals_decoding_bytes(tmp_path: Any) -> None:
         path.write_bytes(payload)
         header = inspect_header(path)
         np.testing.assert_array_equal(decode(path, header).pixels, decode(payload, header).pixels)
+
+
+def test_a_png_with_more_image_data_than_its_pixels_need_is_not_inflated() -> None:
+    film = films.png_film(rows=96, columns=96)
+    data = film.index(b"IDAT") - 4
+    surplus = zlib.compress(bytes(64 * 1024**2), 9)
+    chunk = struct.pack(">I", len(surplus)) + b"IDAT" + surplus + struct.pack(">I", zlib.crc32(b"IDAT" + surplus))
+    with pytest.raises(CorruptImage, match="more image data"):
+        decode(film[:data] + chunk + film[data:], inspect_header(film))
+
+
+def test_a_png_of_noise_is_as_long_as_its_pixels_and_decodes() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300), dtype=np.uint8)
+    film = films.png_film(noise)
+    assert (decode(film, inspect_header(film)).pixels == noise).all()

@@ -4,23 +4,44 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 
-from services.api.access import new_key
 from services.api.app import create_app
-from services.jobs.settings import ApiSettings, RedisSettings, SettingsError, SpoolSettings
+from services.api.scopes import Role, required_roles
+from services.jobs.settings import (
+    ApiSettings,
+    AuditSettings,
+    QueueSettings,
+    RedisSettings,
+    SettingsError,
+    SpoolSettings,
+)
+from tests.support.access import bearer, make_key
 
 OPEN = {"/health/live", "/health/ready"}
+SIGN_IN = ("/v1/session", "post")
 
 
 def build(tmp_path: Path, **api: object) -> FastAPI:
     spool = SpoolSettings(directory=tmp_path / "spool")
-    return create_app(api=ApiSettings.model_validate(api), redis=RedisSettings(), spool=spool)
+    return create_app(
+        api=ApiSettings.model_validate(api),
+        redis=RedisSettings(),
+        spool=spool,
+        audit=AuditSettings(directory=tmp_path / "audit"),
+        films=QueueSettings(),
+    )
+
+
+def asking(app: FastAPI) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> FastAPI:
     keys_file = tmp_path / "keys.json"
-    new_key(keys_file)
+    make_key(keys_file)
     return build(tmp_path, host="0.0.0.0", keys_file=keys_file)
 
 
@@ -30,12 +51,33 @@ def operations(app: FastAPI) -> dict[tuple[str, str], dict]:  # type: ignore[typ
     }
 
 
-async def test_every_route_but_the_probes_refuses_a_caller_without_a_key(guarded: FastAPI) -> None:
+def test_every_route_declares_who_may_call_it(guarded: FastAPI) -> None:
+    routes = list(iter_route_contexts(guarded.routes))
+    assert len(routes) > 15
+    for route in routes:
+        # What FastAPI or Starlette add by themselves does not pass the guard; so there must be none of it.
+        assert isinstance(route.original_route, APIRoute), route.path
+        assert required_roles(route.original_route.endpoint) is not None, route.path
+
+
+async def test_route_that_declares_nothing_is_refused_to_everybody(tmp_path: Path) -> None:
+    admin = make_key(tmp_path / "keys.json", Role.ADMIN)
+    for app, headers in ((build(tmp_path), {}), (build(tmp_path, keys_file=tmp_path / "keys.json"), bearer(admin))):
+
+        async def forgotten() -> str:
+            return "somebody's film"
+
+        app.add_api_route("/forgotten", forgotten)
+        async with asking(app) as client:
+            response = await client.get("/forgotten", headers=headers)
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
+async def test_every_route_that_is_not_open_refuses_a_caller_without_a_key(guarded: FastAPI) -> None:
     # No Redis is there: a route that let the caller past would answer something else, if anything.
-    transport = httpx.ASGITransport(guarded, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with asking(guarded) as client:
         for (path, method), operation in operations(guarded).items():
-            if path in OPEN:
+            if path in OPEN or (path, method) == SIGN_IN:
                 continue
             response = await client.request(method, re.sub(r"{\w+}", "0" * 32, path))
             assert response.status_code == 401, f"{method} {path}"
@@ -43,16 +85,46 @@ async def test_every_route_but_the_probes_refuses_a_caller_without_a_key(guarded
             assert operation["responses"]["401"]["content"].keys() == {"application/problem+json"}
 
 
-def test_every_route_but_the_probes_declares_that_it_requires_a_key(guarded: FastAPI) -> None:
-    for (path, _), operation in operations(guarded).items():
-        assert ("401" in operation["responses"]) is (path not in OPEN), path
-        assert ("security" in operation) is (path not in OPEN), path
+async def test_refused_method_hears_of_every_one_that_the_path_takes(guarded: FastAPI) -> None:
+    async with asking(guarded) as client:
+        response = await client.options("/v1/session")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, POST")
+
+
+def test_document_says_which_roles_each_route_takes_and_what_it_answers_others(guarded: FastAPI) -> None:
+    for (path, method), operation in operations(guarded).items():
+        is_open = path in OPEN or (path, method) == SIGN_IN
+        assert ("x-required-roles" in operation) is not is_open, path
+        assert ("security" in operation) is not is_open, path
+        assert {"401", "403", "429"} <= set(operation["responses"]) or path in OPEN
+    assert operations(guarded)["/v1/instances", "post"]["x-required-roles"] == ["submit"]
+    assert operations(guarded)["/v1/instances/{instance_id}", "get"]["x-required-roles"] == ["submit", "read"]
+    assert operations(guarded)["/metrics", "get"]["x-required-roles"] == ["metrics"]
+    assert set(guarded.openapi()["components"]["securitySchemes"]) == {"Bearer", "Basic", "Session"}
+
+
+async def test_open_gateway_serves_this_machine_and_no_page_of_the_internet(tmp_path: Path) -> None:
+    page = {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"}
+    async with asking(build(tmp_path)) as client:
+        for host in ("127.0.0.1:8080", "localhost:8080", "[::1]:8080", "gateway", "triage.localhost"):
+            assert (await client.get("/v1/session", headers={"Host": host})).status_code == 200, host
+        for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "evil.example."):
+            refused = await client.get("/v1/session", headers={"Host": host})
+            assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin"), host
+        ours = await client.delete("/v1/session", headers={"Host": "localhost:8080", **page})
+        assert ours.status_code == 204
+        for foreign in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+            refused = await client.post("/v1/instances", headers={"Host": "localhost:8080", **foreign})
+            assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin")
 
 
 def test_open_gateway_declares_no_credential_that_it_would_not_check(tmp_path: Path) -> None:
-    for operation in operations(build(tmp_path)).values():
+    app = build(tmp_path)
+    for operation in operations(app).values():
         assert "security" not in operation
+        assert "x-required-roles" not in operation
         assert "401" not in operation["responses"]
+    assert "securitySchemes" not in app.openapi()["components"]
 
 
 def test_gateway_that_others_can_reach_does_not_start_without_keys(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from model.errors import Reason
-from services.api.access import new_key
 from services.api.app import create_app
 from services.api.page import read_page
-from services.jobs.settings import ApiSettings, RedisSettings, SpoolSettings
+from services.jobs.settings import ApiSettings, AuditSettings, QueueSettings, RedisSettings, SpoolSettings
+from tests.support.access import make_key
 
 WEB = Path(__file__).parents[4] / "services" / "api" / "web"
 
@@ -21,9 +21,15 @@ WEB = Path(__file__).parents[4] / "services" / "api" / "web"
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway with keys and without Redis, asked by a caller who has no key."""
-    new_key(tmp_path / "keys.json")
+    make_key(tmp_path / "keys.json")
     api = ApiSettings(host="0.0.0.0", keys_file=tmp_path / "keys.json")
-    app = create_app(api=api, redis=RedisSettings(), spool=SpoolSettings(directory=tmp_path / "spool"))
+    app = create_app(
+        api=api,
+        redis=RedisSettings(),
+        spool=SpoolSettings(directory=tmp_path / "spool"),
+        audit=AuditSettings(directory=tmp_path / "audit"),
+        films=QueueSettings(),
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client

@@ -5,14 +5,15 @@ import pytest
 
 import model.errors
 import services.api.errors
+import services.api.refusals
 import services.jobs.errors
 import services.jobs.settings
 from model.errors import CorruptImage, Reason, UnsupportedFormat
-from services.api import problems
+from services.api import answers
 from services.api.errors import UploadsBusy
-from services.jobs.errors import JobNotFound, JobsError, QueueUnavailable, QueueUnsafe, SpoolFull
+from services.jobs.errors import JobNotFound, JobsError, NotRescorable, QueueUnavailable, QueueUnsafe, SpoolFull
 
-ERROR_MODULES = (model.errors, services.jobs.errors, services.jobs.settings, services.api.errors)
+ERROR_MODULES = (model.errors, services.jobs.errors, services.jobs.settings, services.api.errors, services.api.refusals)
 
 
 def leaves(modules: tuple[ModuleType, ...]) -> list[type[Exception]]:
@@ -27,8 +28,8 @@ def leaves(modules: tuple[ModuleType, ...]) -> list[type[Exception]]:
 
 @pytest.mark.parametrize("leaf", leaves(ERROR_MODULES), ids=lambda leaf: leaf.__name__)
 def test_every_error_is_answered_or_known_to_meet_no_request(leaf: type[Exception]) -> None:
-    is_answered = any(ancestor in problems.TABLE for ancestor in leaf.__mro__)
-    never_meets_a_request = any(ancestor in problems.NEVER_ANSWERED for ancestor in leaf.__mro__)
+    is_answered = any(ancestor in answers.TABLE for ancestor in leaf.__mro__)
+    never_meets_a_request = any(ancestor in answers.NEVER_ANSWERED for ancestor in leaf.__mro__)
     assert is_answered != never_meets_a_request
 
 
@@ -50,21 +51,22 @@ def test_codes_of_all_errors_differ() -> None:
     ],
 )
 def test_statuses_are_those_of_the_contract(error: Exception, status: int) -> None:
-    assert problems.answer_to(error).status == status
+    assert answers.answer_to(error).status == status
 
 
 def test_error_without_a_row_is_not_guessed() -> None:
     with pytest.raises(LookupError):
-        problems.answer_to(JobsError())
+        answers.answer_to(JobsError())
 
 
 def test_whatever_may_be_repeated_says_when() -> None:
-    for kind, answer in problems.TABLE.items():
-        if answer.status in (503, 507):
+    for kind, answer in answers.TABLE.items():
+        if answer.status in (429, 503, 507):
             assert answer.retry_after_seconds is not None, kind
 
 
 def test_texts_of_errors_below_the_gateway_do_not_reach_callers() -> None:
-    for kind, answer in problems.TABLE.items():
-        if issubclass(kind, JobsError):
+    for kind, answer in answers.TABLE.items():
+        # NotRescorable is raised with words for callers, from a closed set.
+        if issubclass(kind, JobsError) and kind is not NotRescorable:
             assert answer.advice, f"{kind.__name__} would show its own text, which may name hosts and paths"

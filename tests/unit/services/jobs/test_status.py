@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from services.jobs.records import ModelReference
-from services.jobs.status import WorkerStatus, dump_status, read_status
+from services.jobs.status import Preparation, PreparationState, WorkerStatus, dump_status, read_status
 
 STATUS = WorkerStatus(
     consumer="worker-1",
@@ -22,6 +22,9 @@ STATUS = WorkerStatus(
     has_embedding_gate=True,
     probability_rule="any_of_findings",
     inputs=("film", "age", "sex"),
+    preparation=Preparation(
+        attempt="one", digest="1" * 64, state=PreparationState.REFUSED, code="bundle_corrupt", detail="it differs"
+    ),
 )
 
 
@@ -34,12 +37,13 @@ def test_a_status_is_read_as_it_was_announced_with_the_queues_time() -> None:
 
 def test_a_worker_that_does_not_say_what_it_can_is_listed_as_one_that_cannot() -> None:
     fields = json.loads(dump_status(STATUS))
-    for unknown in ("precision", "has_heatmap", "has_embedding_gate", "probability_rule", "inputs"):
+    for unknown in ("precision", "has_heatmap", "has_embedding_gate", "probability_rule", "inputs", "preparation"):
         del fields[unknown]
     read = read_status(f"1700|{json.dumps(fields)}")
     assert read is not None
     assert (read.precision, read.has_heatmap, read.has_embedding_gate) == ("fp32", False, False)
     assert (read.probability_rule, read.inputs) == ("softmax", ("film",))
+    assert read.preparation is None
 
 
 def test_a_worker_that_says_more_than_we_know_is_listed() -> None:

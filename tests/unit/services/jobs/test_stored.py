@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -14,7 +15,7 @@ from model.errors import Reason
 from services.jobs.errors import RecordCorrupt
 from services.jobs.limits import QueueLimits
 from services.jobs.records import Claims, Job, JobState, Priority, Timings
-from services.jobs.stored import dump_job, load_job, record_of, result_of
+from services.jobs.stored import dump_job, load_job, past_decision_of, record_of, result_of
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, scored, unread
 
 LIMITS = QueueLimits()
@@ -124,3 +125,26 @@ def test_clocks_that_disagree_never_make_a_negative_time() -> None:
     assert record.timings_ms == Timings(queue=0.0)
     assert record.timings_ms.queue is not None
     assert math.copysign(1, record.timings_ms.queue) == 1
+
+
+def history_entry(decision: Decision, **result: object) -> str:
+    stored = result_of(decision, scored_by=SCORED_BY if decision.outcome.is_scored else None, timings=TIMINGS)
+    text = json.dumps(stored.model_dump(mode="json") | result)
+    return json.dumps({"result": text, "done_ms": "1000", "attempts": "2", "replaced_ms": "3000", "counted": "unread"})
+
+
+@pytest.mark.parametrize("decision", [scored(flagged=True), unread()], ids=["scored", "unread"])
+def test_replaced_decision_says_what_it_was_and_until_when(decision: Decision) -> None:
+    past = past_decision_of(history_entry(decision))
+    assert (past.outcome, past.reason, past.probability) == (decision.outcome, decision.reason, decision.probability)
+    assert (past.done_at.timestamp(), past.replaced_at.timestamp(), past.attempts) == (1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", "{}", history_entry(unread(), probability=0.2), history_entry(scored(flagged=True), model=None)],
+    ids=["nothing", "no fields", "a score of an unread film", "a score of no model"],
+)
+def test_replaced_decision_that_breaks_the_invariant_is_an_error(entry: str) -> None:
+    with pytest.raises(RecordCorrupt):
+        past_decision_of(entry)

@@ -62,13 +62,15 @@ def families(server: ProbeServer) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def test_the_exposition_parses_and_has_the_promised_names(server: ProbeServer) -> None:
-    metrics.describe(model=SERVED, provider="cpu", threads=2, decoders=2)
+    metrics.show_bundles(serving=SERVED)
+    metrics.describe(provider="cpu", threads=2, decoders=2, sandbox="seccomp")
     exposed = families(server)
     assert set(exposed) >= PROMISED
     assert exposed["cxr_model_info"][("cxr_model_info", "ab" * 6, "tiny", "serving", "0.0.1")] == 1
 
 
 def test_a_scored_film_and_an_unread_one_are_counted_apart(server: ProbeServer) -> None:
+    metrics.name_sites(["north"])
     policy = Policy(site="north", version=0, name="f3", threshold=0.5, model_digest=SERVED.digest)
     scored = decide(Score(probability=0.7), policy)
     before = families(server)  # counters belong to the process, and other tests count too
@@ -86,14 +88,24 @@ def test_a_scored_film_and_an_unread_one_are_counted_apart(server: ProbeServer) 
     assert counted("cxr_score", "cxr_score_bucket", "0.65") == 0
 
 
-def test_sites_cannot_grow_the_exposition_without_end(server: ProbeServer) -> None:
-    for number in range(60):
-        metrics.count_decision(
-            not_assessed(Reason.AGE), site=f"site-{number}", priority=Priority.ROUTINE, model=SERVED, total_ms=1
-        )
-    sites = {labels[-1] for labels in families(server)["cxr_decisions"]}
-    assert "other" in sites
-    assert len(sites) <= 21
+def test_sites_that_the_settings_do_not_name_are_one(server: ProbeServer) -> None:
+    metrics.name_sites(["north", "south"])
+    for site in ("north", "south", *(f"site-{number}" for number in range(60))):
+        metrics.count_decision(not_assessed(Reason.AGE), site=site, priority=Priority.ROUTINE, model=SERVED, total_ms=1)
+    assert {labels[-1] for labels in families(server)["cxr_decisions"]} == {"north", "south", "other"}
+
+
+def test_bundles_are_shown_by_role_and_only_while_they_are_loaded(server: ProbeServer) -> None:
+    candidate = ModelReference(name="next", version="0.0.2", digest="cd" * 32)
+
+    def shown() -> set[tuple[str, ...]]:
+        return {labels[1:] for labels in families(server)["cxr_model_info"]}
+
+    metrics.show_bundles(serving=SERVED, candidate=candidate)
+    served = ("ab" * 6, "tiny", "serving", "0.0.1")
+    assert shown() == {served, ("cd" * 6, "next", "candidate", "0.0.2")}
+    metrics.show_bundles(serving=candidate)
+    assert shown() == {("cd" * 6, "next", "serving", "0.0.2")}
 
 
 def test_a_worker_is_ready_only_while_it_takes_jobs_and_redis_answers(

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from model.demographics import unknown_age_sex
-from model.runtime import check_network
+from model.network_check import check_network
 from tests.support.exports import KINDS, LABELS, SIZE, drawn_films, drawn_inputs, export_of, small_export
 from training.datasets.inputs import Inputs
 from training.graphs.explanation import explanation_base, explanation_bases

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from model.runtime import check_network
+from model.network_check import check_network
 from tests.support.exports import KINDS, SIZE, SMALL, SmallExport, drawn_films, drawn_inputs, export_of, small_export
 from training.datasets.inputs import Inputs
 from training.errors import RecipeError

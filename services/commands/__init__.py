@@ -1,0 +1,1 @@
+"""The operator's commands of ``cxr-triage``: keys, dead films, bundles, audit. ``cli`` puts them together."""

@@ -1,0 +1,138 @@
+"""``cxr-triage audit``: is the audit trail whole, and give a Redis back what it lost. Parses options and prints.
+
+Exit codes: 0 sound, or restored; 1 with one line for each finding; 2 cannot start as configured, or cannot read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from typing import Annotated, Final
+
+import typer
+
+from services.commands.place import DataDirectory, Place, find_place
+from services.jobs.connection import connect_worker
+from services.jobs.ledger import retention
+from services.jobs.ledger.heads import Heads, running_trail
+from services.jobs.ledger.restore import LedgerReader, Restored
+from services.jobs.ledger.trail import AuditTrail
+from services.jobs.ledger.verify import Verification
+from services.jobs.ledger.verify import verify as verify_chains
+from services.jobs.queue import JobQueue
+from services.jobs.reconcile import reconcile
+from services.jobs.spool import Spool
+
+EXIT_FINDINGS: Final = 1
+
+app = typer.Typer(help="The audit trail: verify it, restore results from it.", no_args_is_help=True)
+
+
+@app.command()
+def verify(
+    is_offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask Redis where chains end; cut tails may go unnoticed.")
+    ] = False,
+    data_dir: DataDirectory = None,
+) -> None:
+    """Check every line of every chain; exit 1 with one line for each place that is not what was written."""
+    place = find_place(data_dir, needs_redis=not is_offline)
+    report = asyncio.run(_verify(place, is_offline=is_offline))
+    _print(report)
+    raise typer.Exit(0 if report.is_sound else EXIT_FINDINGS)
+
+
+async def _verify(place: Place, *, is_offline: bool) -> Verification:
+    if is_offline:
+        return verify_chains(place.audit.directory, None)
+    async with connect_worker(place.redis) as redis:
+        # Asked first: the files can only have grown when they are read.
+        heads = await Heads(redis).known()
+    return verify_chains(place.audit.directory, heads)
+
+
+@app.command()
+def restore(
+    despite_findings: Annotated[
+        bool,
+        typer.Option(
+            "--despite-findings",
+            help="Restore although the trail is not sound: only flagged and not_assessed, only from sound chains.",
+        ),
+    ] = False,
+    data_dir: DataDirectory = None,
+) -> None:
+    """Give Redis back every outcome of the last 31 days that it lost; what it knows stands.
+
+    Refuses, with exit code 1, where the trail is not sound.
+    """
+    place = find_place(data_dir)
+    report, ends = asyncio.run(_restore(place, despite_findings=despite_findings))
+    _print(report)
+    if ends is None:
+        print("nothing restored: the trail is not sound (--despite-findings restores what is safe)", file=sys.stderr)
+        raise typer.Exit(EXIT_FINDINGS)
+    for end in Restored:
+        print(f"{ends[end]:>8}  {_MEANING[end]}")
+
+
+_MEANING: Final = {
+    Restored.RESTORED: "restored",
+    Restored.KNOWN: "known to Redis, left as they are",
+    Restored.REOPENED: "to be scored again, left open",
+    Restored.EXPIRED: "older than records live",
+    Restored.UNTRUSTED: "not restored: not_flagged, and the trail is not sound",
+}
+
+
+async def _restore(place: Place, *, despite_findings: bool) -> tuple[Verification, Counter[Restored] | None]:
+    async with connect_worker(place.redis) as redis:
+        trail = AuditTrail(place.audit.directory, "cli")
+        ledger = LedgerReader(redis, trail)
+        report = await ledger.verify()
+        if not report.is_sound and not despite_findings:
+            return report, None
+        spool = Spool(
+            place.spool.directory,
+            quota_bytes=place.spool.quota_bytes,
+            minimum_free_ratio=place.spool.minimum_free_ratio,
+        )
+        async with running_trail(trail, redis):
+            # Films whose payloads are there first: their sidecars say what the trail leaves out.
+            reconciled = await reconcile(JobQueue(redis, patience_seconds=None), spool, ledger=ledger, is_start=True)
+            ends = await ledger.restore_everything(report)
+        ends[Restored.RESTORED] += reconciled.restored
+        ends[Restored.KNOWN] -= reconciled.restored
+        return report, ends
+
+
+@app.command("accept-loss")
+def accept_loss(
+    files: Annotated[list[str], typer.Argument(help="Names of chains that `verify` misses.")],
+    data_dir: DataDirectory = None,
+) -> None:
+    """Write into the trail that chains are lost, so that `verify` misses them no longer; not those that are there."""
+    place = find_place(data_dir)
+    there = [file for file in files if (place.audit.directory / file).exists()]
+    if there:
+        print(f"cxr-triage audit: still there: {', '.join(there)}", file=sys.stderr)
+        raise typer.Exit(EXIT_FINDINGS)
+    asyncio.run(_accept_loss(place, files))
+
+
+async def _accept_loss(place: Place, files: list[str]) -> None:
+    async with connect_worker(place.redis) as redis:
+        trail = AuditTrail(place.audit.directory, "cli")
+        async with running_trail(trail, redis):
+            for file in files:
+                await retention.accept_loss(trail, Heads(redis), file)
+
+
+def _print(report: Verification) -> None:
+    for finding in report.findings:
+        print(finding)
+    for note in report.notes:
+        print(f"note: {note}", file=sys.stderr)
+    verdict = "sound" if report.is_sound else f"{len(report.findings)} findings"
+    print(f"{report.chains} chains, {report.entries} entries: {verdict}", file=sys.stderr)

@@ -1,0 +1,209 @@
+"""From the trail back to Redis: every ledgered outcome that Redis has lost, as it was.
+
+Only what a sound trail says comes back: an unread film must never look healthy because somebody edited a file.
+Place in the walk: after a loss. Any number may run at once, and every step may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from model.decision import Outcome
+from services.jobs import keys, lua
+from services.jobs.connection import bounded
+from services.jobs.errors import RecordCorrupt
+from services.jobs.ledger.decisions import LedgeredDecision
+from services.jobs.ledger.entries import AuditEvent, Head
+from services.jobs.ledger.heads import Heads
+from services.jobs.ledger.reading import LedgeredFilm, read_films
+from services.jobs.ledger.trail import AuditTrail
+from services.jobs.ledger.verify import Verification, verify
+from services.jobs.queue.scripted import OUR_FAULT
+from services.jobs.records import Job
+from services.jobs.stored import dump_job, load_job
+
+logger = logging.getLogger(__name__)
+
+RECORDS_LIVE: Final = timedelta(days=31)  # RECORD_SECONDS of shared.lua
+_CLOCKS_DIFFER_MS: Final = 86_400_000
+_AT_ONCE: Final = 64  # scripts on their way, so that one sync of Redis' log serves many
+_FILMS_IN_MEMORY: Final = 50_000
+_PATIENCE_SECONDS: Final = 10.0
+
+
+class Restored(StrEnum):
+    """What became of a film that the trail knows."""
+
+    RESTORED = "restored"
+    KNOWN = "known"  # Redis has its outcome
+    REOPENED = "reopened"  # it is to be scored again, or was when it was lost
+    EXPIRED = "expired"  # its record would not live any more
+    UNTRUSTED = "untrusted"  # says not_flagged, and something speaks against the trail
+
+
+class LedgerReader:
+    """Reads the trail when something is missing, and gives Redis back what it says."""
+
+    def __init__(self, redis: Redis, trail: AuditTrail) -> None:
+        self._redis = redis
+        self._trail = trail
+        self._heads = Heads(redis)
+        self._script = redis.register_script(lua.source("restore"))
+
+    async def restore(self, jobs: Sequence[Job]) -> set[str]:
+        """Give these films, which Redis does not know, the outcomes that the trail has; return the ids of those.
+
+        ``jobs`` are the spool's sidecars, so that records name their payloads. Where anything speaks against the part
+        of the trail that is read, nothing is restored: the payloads are there, and scoring them again is safe.
+
+        Raises
+        ------
+        QueueUnavailable, LedgerUnavailable
+            If Redis or the trail cannot be read; what was restored until then stays.
+        """
+        wanted = {job.id: job for job in jobs}
+        since_ms = min(job.submitted_ms for job in jobs) - _CLOCKS_DIFFER_MS
+        heads = await self._heads.known()
+        report, films = await asyncio.to_thread(
+            read_films, self._trail.directory, heads, is_wanted=wanted.__contains__, since_ms=since_ms
+        )
+        if not report.is_sound:
+            facts = {"action": "ledger_unsound", "findings": len(report.findings)}
+            logger.error("audit trail is not sound, films are scored again", extra=facts)
+            return set()
+        ends = await self._restore_all([_Lost(wanted[film_id], film, True) for film_id, film in films.items()])
+        if count := sum(end is Restored.RESTORED for end in ends.values()):
+            self._trail.note(AuditEvent.RESTORED, count=count)
+        return {film_id for film_id, end in ends.items() if end in (Restored.RESTORED, Restored.KNOWN)}
+
+    async def restore_open(self) -> int:
+        """Give open films the outcomes that the trail has of them; return how many had one.
+
+        A Redis that lost the tail of its log takes films for open that were finished. Raises as ``restore`` does.
+        """
+        async with bounded(_PATIENCE_SECONDS):
+            film_ids: Any = await self._redis.zrange(keys.OPEN, 0, _FILMS_IN_MEMORY - 1)
+            pipe = self._redis.pipeline(transaction=False)
+            for film_id in film_ids:
+                pipe.hget(keys.instance(film_id), "job")
+            texts = [text for text in await pipe.execute() if text is not None]
+        jobs = []
+        for text in texts:
+            with suppress(RecordCorrupt):  # it ends at its deadline
+                jobs.append(load_job(text))
+        return len(await self.restore(jobs)) if jobs else 0
+
+    async def verify(self) -> Verification:
+        """Return whether the whole trail is sound; raise QueueUnavailable or LedgerUnavailable."""
+        heads = await self._heads.known()
+        return await asyncio.to_thread(verify, self._trail.directory, heads)
+
+    async def restore_everything(self, report: Verification) -> Counter[Restored]:
+        """Give Redis back every outcome of the last 31 days that it does not know; those records name no payload.
+
+        Where ``report`` says that something speaks against the trail, only what is safe even then comes back: chains
+        with findings say nothing, and no other says ``not_flagged``, because a later flag may have stood in a line that
+        is gone.
+
+        Raises
+        ------
+        QueueUnavailable, LedgerUnavailable
+            If Redis or the trail cannot be read; what was restored until then stays.
+        """
+        heads = await self._heads.known()
+        # As many looks at the trail as keep the films of one look in memory.
+        looks = 1 + report.entries // _FILMS_IN_MEMORY
+        ends = Counter[Restored]()
+        for look in range(looks):
+            ends.update(await self._restore_part(heads, look, looks, is_trusted=report.is_sound))
+        self._trail.note(AuditEvent.RESTORED, is_success=report.is_sound, count=ends[Restored.RESTORED])
+        return ends
+
+    async def _restore_part(
+        self, heads: Mapping[str, Head], look: int, looks: int, *, is_trusted: bool
+    ) -> Counter[Restored]:
+        """Restore the films of which this look is to care, by their ids."""
+        since_ms = int(1000 * (time.time() - RECORDS_LIVE.total_seconds())) - _CLOCKS_DIFFER_MS
+        _, films = await asyncio.to_thread(
+            read_films,
+            self._trail.directory,
+            heads,
+            is_wanted=lambda film_id: int(film_id[:8], 16) % looks == look,
+            since_ms=since_ms if is_trusted else 0,
+        )
+        lost = [_Lost(film.decisions[-1].job, film, False) for film in films.values() if is_trusted or _is_safe(film)]
+        ends = Counter((await self._restore_all(lost)).values())
+        ends[Restored.UNTRUSTED] += len(films) - len(lost)
+        return ends
+
+    async def _restore_all(self, lost: Sequence[_Lost]) -> dict[str, Restored]:
+        ends: dict[str, Restored] = {}
+        for start in range(0, len(lost), _AT_ONCE):
+            page = lost[start : start + _AT_ONCE]
+            answers = await asyncio.gather(*(self._restore_one(one) for one in page))
+            ends |= {one.job.id: answer for one, answer in zip(page, answers, strict=True)}
+        return ends
+
+    async def _restore_one(self, lost: _Lost) -> Restored:
+        if lost.film.is_open:
+            return Restored.REOPENED
+        async with bounded(_PATIENCE_SECONDS):
+            return Restored(await self._script(keys=[keys.OPEN], args=lost.arguments()))
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """A film to restore: how it came in, what the trail says of it, and whether its payload is there."""
+
+    job: Job
+    film: LedgeredFilm
+    has_payload: bool
+
+    def arguments(self) -> list[str | int]:
+        """Return the arguments of ``restore.lua``."""
+        job, decision = self.job, self.film.decisions[-1]
+        result = decision.result
+        return [
+            *(job.id, dump_job(job), job.payload if self.has_payload else "", job.priority, job.site, job.study_uid),
+            *(job.submitted_ms, job.payload_bytes),
+            *(result.outcome, result.reason or "", int(result.reason in OUR_FAULT), result.model_dump_json()),
+            *(decision.counted or "", decision.done_ms, decision.done_by),
+            *("" if decision.taken_ms is None else decision.taken_ms, decision.attempts),
+            *_history(self.film),
+        ]
+
+
+def _history(film: LedgeredFilm) -> list[str]:
+    """Return the earlier decisions as ``rescore.lua`` keeps them, oldest first."""
+    return [_entry(past, film.replaced_ms(past, after)) for past, after in pairwise(film.decisions)]
+
+
+def _entry(past: LedgeredDecision, replaced_ms: int) -> str:
+    entry: dict[str, str] = {
+        "result": past.result.model_dump_json(),
+        "done_ms": str(past.done_ms),
+        "attempts": str(past.attempts),
+        "done_by": past.done_by,
+        "replaced_ms": str(replaced_ms),
+    }
+    entry |= {"counted": past.counted} if past.counted is not None else {}
+    entry |= {"taken_ms": str(past.taken_ms)} if past.taken_ms is not None else {}
+    return json.dumps(entry)
+
+
+def _is_safe(film: LedgeredFilm) -> bool:
+    """Return whether nobody would be looked at later for what the film says."""
+    return film.decisions[-1].result.outcome is not Outcome.NOT_FLAGGED

@@ -1,0 +1,48 @@
+-- The films without an outcome: how many there may be, and how one ends. What one site or all of them have open is
+-- counted where a film becomes open and where it ends, nowhere else; recount.lua heals what others did to the counters.
+
+-- Returns why another film may not be opened: 'full', 'share', or nil. An entry leaves its stream when its film ends,
+-- so that the streams' lengths are the true backlog.
+local function refusal(site, bytes, limits)
+  local depth = redis.call('XLEN', stream('stat')) + redis.call('XLEN', stream('routine')) + redis.call('ZCARD', RETRY)
+  if depth >= limits.depth then return 'full' end
+  if tonumber(redis.call('GET', OPEN_BYTES) or 0) + bytes > limits.bytes then return 'full' end
+  local sites = redis.call('SCARD', SITES) + 1 - redis.call('SISMEMBER', SITES, site)
+  if sites > 1 and tonumber(redis.call('HGET', OPEN_OF_SITE, site) or 0) >= limits.of_site then return 'share' end
+end
+
+-- Redis' clock, not the gateway's: one that is wrong by hours would end every film at its deadline.
+local function become_open(film)
+  redis.call('ZADD', OPEN, now_ms(), film.id)
+  redis.call('INCRBY', OPEN_BYTES, film.bytes)
+  redis.call('HINCRBY', OPEN_OF_SITE, film.site, 1)
+end
+
+-- Never below nothing: films of 0.1.0 became open without being counted.
+local function leave_open(film)
+  if redis.call('ZREM', OPEN, film.id) == 0 then return end
+  if redis.call('DECRBY', OPEN_BYTES, film.bytes) <= 0 then redis.call('DEL', OPEN_BYTES) end
+  if redis.call('HINCRBY', OPEN_OF_SITE, film.site, -1) <= 0 then redis.call('HDEL', OPEN_OF_SITE, film.site) end
+end
+
+-- Gives a film its outcome: record and roll-up.
+local function settle(film, verdict, done_ms, by)
+  local key = instance(film.id)
+  redis.call('HSET', key, 'state', 'done', 'outcome', verdict.outcome, 'result', verdict.result, 'done_ms', done_ms,
+    'done_by', by, 'counted', counted_as(verdict))
+  redis.call('HINCRBY', key, 'commits', 1)
+  for _, part in ipairs({ key, history(film.id) }) do redis.call('EXPIRE', part, RECORD_SECONDS) end
+  count_done(film, verdict)
+end
+
+-- Ends an open film. Frees first (see shared.lua), then nothing of it is left in streams, retry or open.
+local function close(film, verdict, by)
+  free(film.priority, film.mid)
+  redis.call('ZREM', RETRY, film.id)
+  leave_open(film)
+  settle(film, verdict, now_ms(), by)
+  redis.call('ZADD', LEDGER_DUE, now_ms(), film.id)
+  if verdict.is_dead then
+    redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)
+  end
+end

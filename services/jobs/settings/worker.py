@@ -1,0 +1,89 @@
+"""Settings of a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """A worker."""
+
+    model_config = SettingsConfigDict(env_prefix="CXR_WORKER_", frozen=True, extra="forbid", protected_namespaces=())
+
+    bundle: Path | None = Field(
+        default=None, description="Bundle directory to serve; the one that ships with the package where absent."
+    )
+    bundle_digest: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="sha256 that the bundle's manifest must have; the manifest pins every other file. A worker that "
+        "finds another one does not start. Where absent, whoever can write the bundle can change its thresholds.",
+    )
+    bundle_store: Path = Field(
+        default=Path("cxr-data/bundles"),
+        description="Bundles that `cxr-triage bundle activate` has put here, by digest; shared by all workers.",
+    )
+    operating_point: str | None = Field(
+        default=None, description="Operating point of the bundle that decides; the bundle's default where absent."
+    )
+    minimum_age_years: float = Field(default=18.0, ge=0, le=120, description="Younger patients end not_assessed(age).")
+    require_age: bool = Field(
+        default=False, description="Whether a film without an age ends not_assessed(age_unknown)."
+    )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="Where the network runs. A named provider that does not become active stops the worker.",
+    )
+    threads: int = Field(default=0, ge=0, le=256, description="Inference threads; 0 is one per core.")
+    decoders: int = Field(
+        default=0, ge=0, le=256, description="Decoding child processes; 0 is one per core, at most 8."
+    )
+    max_batch: int = Field(default=0, ge=0, le=256, description="Films per inference; 0 is 4 on CPU, 32 on a GPU.")
+    heartbeat_seconds: float = Field(default=5.0, gt=0, le=30, description="How often held films are kept alive.")
+    idle_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="A film whose worker was silent for this long is given to another; several heartbeats long.",
+    )
+    batch_deadline_seconds: float = Field(
+        default=60.0, gt=0, le=600, description="A batch that takes longer ends the worker, so that others take over."
+    )
+    max_crashes: int = Field(
+        default=3, ge=1, le=10, description="A film that outlives more workers than this ends worker_crash."
+    )
+    retry_seconds: tuple[Annotated[float, Field(ge=0, le=3600)], ...] = Field(
+        default=(1.0, 5.0, 25.0),
+        min_length=1,
+        description="Waits before each new attempt after a transient failure, as a JSON list.",
+    )
+    decode_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=120,
+        description="Processor time of one film; more, or three times that on the clock, ends decode_timeout.",
+    )
+    decode_memory_bytes: int = Field(
+        default=1024**3,
+        ge=256 * 1024**2,
+        description="Address space a film may use in a decoding child beyond the child's own; more ends decode_memory.",
+    )
+    # The bound: imagecodecs loses a reference of None with each damaged PNG, and a process has only so many.
+    decodes_per_child: int = Field(
+        default=200, ge=1, le=10_000, description="Films after which a decoding child is replaced."
+    )
+    require_sandbox: bool = Field(
+        default=True,
+        description="Whether a worker refuses to start where the kernel cannot keep decoding children from network, "
+        "programs and other files. Off, they still have limits on memory, time and descriptors.",
+    )
+    reconcile_seconds: float = Field(default=60.0, gt=0, le=3600, description="How often queue and spool are compared.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address of the worker's /metrics and /health.")
+    metrics_port: int = Field(
+        default=9091, ge=0, le=65535, description="Port of the worker's /metrics; 0 takes a free one."
+    )
+    log_format: Literal["json", "text"] = Field(default="json", description="json for machines, text for a terminal.")

@@ -1,0 +1,82 @@
+"""From a bundle's bytes to something that scores: verified, loaded, and its golden inputs scored again here.
+
+Owns where a worker's bundles come from: the directory that it is set to, and the store. Must not know films, nor which
+bundle is active.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from model.bundle import Bundle, read_bundle, read_manifest
+from model.errors import BundleCorrupt, BundleError, BundleIncompatible
+from model.gate import GateSpec
+from model.manifest import Manifest
+from model.runtime import Provider, Scorer
+from services.jobs.bundle_store import BundleStore
+from services.jobs.settings import WorkerSettings
+from services.worker.batching import BatchScorer
+from services.worker.bundles import default_bundle_directory
+from services.worker.serving import Serving
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedBundle:
+    """A bundle that is verified, loaded and has scored its golden inputs on this machine."""
+
+    scorer: BatchScorer
+    provider: Provider
+    manifest: Manifest
+    serving: Serving
+
+    @property
+    def digest(self) -> str:
+        """What names it."""
+        return self.serving.model.digest
+
+
+class BundleLoader:
+    """Loads bundles as this worker is set to run them.
+
+    Every method raises ``BundleError`` where a bundle is not there, not whole, not the pinned one or scores differently
+    here, and ``ProviderUnavailable`` where the named provider did not become active.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._store = BundleStore(settings.bundle_store)
+
+    def load_configured(self) -> LoadedBundle:
+        """Load the bundle that the settings name, or the one that ships."""
+        bundle = read_bundle(self._settings.bundle or default_bundle_directory())
+        if self._settings.bundle_digest not in (None, bundle.digest):
+            name = bundle.manifest.name
+            raise BundleCorrupt(f"the manifest of {name} is not the one that CXR_WORKER_BUNDLE_DIGEST pins")
+        return self._load(bundle)
+
+    def load_activated(self, digest: str) -> LoadedBundle:
+        """Load a bundle by its digest, from the store or from where this worker's own lies."""
+        pinned = self._settings.bundle_digest
+        if pinned not in (None, digest):
+            raise BundleIncompatible(f"CXR_WORKER_BUNDLE_DIGEST pins this worker to another bundle than {digest[:12]}")
+        return self._load(self._configured_if(digest) or self._store.get(digest))
+
+    def _configured_if(self, digest: str) -> Bundle | None:
+        """Return the configured bundle where it is this one: what was never activated is not in the store."""
+        try:
+            directory = self._settings.bundle or default_bundle_directory()
+            return read_bundle(directory) if read_manifest(directory)[1] == digest else None
+        except BundleError as error:
+            logger.warning("own bundle unusable", extra={"action": "own_bundle_unusable", "code": error.code})
+            return None
+
+    def _load(self, bundle: Bundle) -> LoadedBundle:
+        settings = self._settings
+        gate = GateSpec(minimum_age_years=settings.minimum_age_years, is_age_required=settings.require_age)
+        serving = Serving.of(bundle, operating_point=settings.operating_point, gate=gate)
+        scorer = Scorer(bundle, provider=Provider(settings.provider), threads=settings.threads)
+        scorer.verify_golden()
+        return LoadedBundle(scorer=scorer, provider=scorer.provider, manifest=bundle.manifest, serving=serving)

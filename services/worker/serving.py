@@ -1,0 +1,64 @@
+"""What a loaded bundle amounts to for a film: how it is decoded, gated and decided. Below everything that uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.bundle import Bundle
+from model.decision import Policy
+from model.gate import EmbeddingGate, GateSpec
+from model.manifest import OperatingPoint
+from model.preprocessing import PreprocessingSpec
+from services.jobs.records import ModelReference
+
+# The bundle's own operating point, until sites have policies of their own.
+_BUNDLE_POLICY_VERSION = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What a bundle needs of a film, and by which point it decides.
+
+    ``gate`` looks at headers and pixels, ``embedding_gate`` at what the network made of them; ``None`` where the bundle
+    has no statistics for it. ``takes_age_sex``: the network asks for them; a film whose patient's are unknown is scored
+    all the same.
+    """
+
+    model: ModelReference
+    operating_point: OperatingPoint
+    preprocessing: PreprocessingSpec
+    gate: GateSpec
+    temperature: float
+    embedding_gate: EmbeddingGate | None
+    takes_age_sex: bool
+
+    @classmethod
+    def of(cls, bundle: Bundle, *, operating_point: str | None, gate: GateSpec) -> Serving:
+        """Serve a bundle; raise ``BundleIncompatible`` where it has no point of that name."""
+        manifest = bundle.manifest
+        return cls(
+            model=ModelReference(name=manifest.name, version=manifest.version, digest=bundle.digest),
+            operating_point=manifest.operating_point(operating_point),
+            preprocessing=manifest.preprocessing,
+            gate=gate,
+            temperature=manifest.temperature,
+            embedding_gate=_embedding_gate(bundle),
+            takes_age_sex=manifest.age_sex_input_name is not None,
+        )
+
+    def policy(self, site: str) -> Policy:
+        """Return the policy that decides this site's films."""
+        return Policy(
+            site=site,
+            version=_BUNDLE_POLICY_VERSION,
+            name=self.operating_point.name,
+            threshold=self.operating_point.threshold,
+            model_digest=self.model.digest,
+        )
+
+
+def _embedding_gate(bundle: Bundle) -> EmbeddingGate | None:
+    statistics, arrays = bundle.manifest.gate, bundle.gate
+    if statistics is None or arrays is None:
+        return None
+    return EmbeddingGate(mean=arrays.mean, covariance=arrays.covariance, limit=statistics.limit)

@@ -1,0 +1,146 @@
+"""The audit trail as its operator meets it: whole after use, restoring after a loss, refusing after a forgery."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+
+from services.jobs import keys
+from services.standalone.data_directory import socket_of
+from tests.support.films import png_film
+from tests.support.gateway import environment, wait_until
+from tests.support.ledger import lines_of
+from tests.support.stack import StackProcess, wait_gone
+
+PNG = {"Content-Type": "image/png"}
+
+
+def audit(stack: StackProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services.cli", "audit", *arguments, "--data-dir", str(stack.data_dir)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120)
+
+
+def redis_of(stack: StackProcess) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(socket_of(stack.data_dir)), decode_responses=True)
+
+
+def entries(stack: StackProcess) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in (stack.data_dir / "audit").glob("*.jsonl") for line in lines_of(path)]
+
+
+def send(client: httpx.Client, *seeds: int) -> list[dict[str, Any]]:
+    """Send films and wait for their outcomes; return their records."""
+    return [
+        client.post("/v1/instances", content=png_film(seed=seed), headers=PNG, params={"wait": 30}).json()
+        for seed in seeds
+    ]
+
+
+def wait_written(stack: StackProcess, films: int) -> None:
+    """Wait until so many outcomes are in the trail and off the outbox."""
+    with redis_of(stack) as client:
+        wait_until(lambda: Counter(one["event"] for one in entries(stack))["finished"] >= films, what="the entries")
+        wait_until(lambda: client.zcard(keys.LEDGER_DUE) == 0, what="an empty outbox")
+
+
+def test_what_is_done_with_films_is_written_down(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory) as stack:
+        with stack.client() as client:
+            (film,) = send(client, 1)
+            assert client.get(film["links"]["preview"]).is_success
+            assert client.get(film["links"]["self"]).is_success
+            assert client.get(film["links"]["study"]).is_success
+            assert client.get("/v1/studies").is_success
+        wait_written(stack, 1)
+        assert stack.stop() == 0
+        written = entries(stack)
+        offline = audit(stack, "verify", "--offline")
+    assert Counter(one["event"] for one in written) == {
+        "started": 2,
+        "accepted": 1,
+        "finished": 1,
+        "accessed": 3,
+        "stopped": 2,
+    }
+    accepted = next(one for one in written if one["event"] == "accepted")
+    assert (accepted["film"], accepted["study"], accepted["source"]) == (film["id"], film["study_uid"], "127.0.0.1")
+    assert (offline.returncode, offline.stdout) == (0, "")
+    assert "without Redis" in offline.stderr
+
+
+def test_workers_that_are_killed_leave_a_sound_trail_with_every_outcome(
+    tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    with StackProcess(
+        tmp_path, bundle=tiny_bundle_directory, worker_idle_seconds=2, worker_heartbeat_seconds=0.5
+    ) as stack:
+        links = []
+        with stack.client() as client:
+            for seed in range(24):
+                film = client.post("/v1/instances", content=png_film(seed=seed), headers=PNG).json()
+                links.append(film["links"]["self"])
+                if seed % 8 == 5:
+                    killed = stack.child("services.worker")
+                    killed.kill()
+                    wait_gone([killed])
+                    wait_until(lambda: _has_worker(stack), what="another worker")
+            wait_until(lambda: all(client.get(link).json()["outcome"] for link in links), what="every outcome")
+        with redis_of(stack) as database:
+            wait_until(lambda: database.zcard(keys.LEDGER_DUE) == 0, what="an empty outbox")
+        verified = audit(stack, "verify")
+        assert (verified.returncode, verified.stdout) == (0, "")
+        finished = {one["film"] for one in entries(stack) if one["event"] == "finished"}
+        assert finished == {link.rpartition("/")[2] for link in links}
+
+
+def _has_worker(stack: StackProcess) -> bool:
+    try:
+        return bool(stack.child("services.worker").is_running())
+    except ValueError:
+        return False
+
+
+def test_results_survive_an_emptied_redis_and_a_forged_line_restores_nothing(
+    tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory) as stack, stack.client() as client:
+        before = send(client, *range(4))
+        studies = client.get("/v1/studies").json()["studies"]
+        wait_written(stack, 4)
+        verified = audit(stack, "verify")
+        assert (verified.returncode, verified.stdout) == (0, ""), verified.stderr
+        with redis_of(stack) as database:
+            database.flushall()
+        restored = audit(stack, "restore")
+        assert restored.returncode == 0, restored.stderr
+        after = [client.get(film["links"]["self"]).json() for film in before]
+        assert after == before
+        unchanging = [{name: value for name, value in one.items() if name != "updated_at"} for one in studies]
+        now = client.get("/v1/studies").json()["studies"]
+        assert [{name: value for name, value in one.items() if name != "updated_at"} for one in now] == unchanging
+
+        chain = next(path for path in (stack.data_dir / "audit").glob("worker-*.jsonl"))
+        content = chain.read_bytes()
+        number = next(at for at, line in enumerate(lines_of(chain), start=1) if b'"finished"' in line)
+        forged = content.replace(b'"outcome":"flagged"', b'"outcome":"not_flagged"', 1)
+        if forged == content:
+            forged = content.replace(b'"outcome":"not_flagged"', b'"outcome":"flagged"', 1)
+        chain.write_bytes(forged)
+        found = audit(stack, "verify")
+        assert found.returncode == 1
+        assert found.stdout.startswith(f"{chain.name}:")
+        assert ": edited: " in found.stdout
+        assert int(found.stdout.split(":")[1]) >= number
+        assert audit(stack, "restore").returncode == 1
+        assert audit(stack, "accept-loss", chain.name).returncode == 1, "it is there"
+        chain.unlink()
+        assert "missing file" in audit(stack, "verify").stdout
+        assert audit(stack, "accept-loss", chain.name).returncode == 0
+        assert audit(stack, "verify").returncode == 0

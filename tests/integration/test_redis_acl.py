@@ -1,0 +1,164 @@
+"""Redis with the users that ``cxr-triage secrets new`` makes: the whole walk works, and nothing beyond it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from services.api.scopes import Role
+from services.commands.secrets import app
+from services.jobs.rights import ALLOWED, RedisUser, acl_file
+from tests.support.access import bearer, make_key
+from tests.support.bundles import write_tiny_bundle
+from tests.support.films import png_film
+from tests.support.gateway import GatewayProcess, WorkerProcess, wait_until
+from tests.support.redis_server import EVERY_REDIS, RedisServer
+
+PASSWORDS = {user: f"password-of-{user}" for user in RedisUser}
+OPERATOR = "operator"  # a user that only this test has: nobody of ours may look at the log of refusals
+FORBIDDEN = (
+    *("FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG SET maxmemory 1", "CONFIG REWRITE", "DEBUG SLEEP 0", "MODULE LIST"),
+    *("SHUTDOWN NOSAVE", "REPLICAOF NO ONE", "SAVE", "BGREWRITEAOF", "ACL LIST", "CLIENT LIST", "MONITOR", "SCAN 0"),
+    *("EVAL return 0", "SCRIPT FLUSH", "SORT {cxr}:open", "XTRIM {cxr}:q:stat MAXLEN 0", "RENAME {cxr}:open {cxr}:x"),
+    *("GET other", "SET other 1", "PUBLISH channel message", "SUBSCRIBE channel", "SELECT 1", "SWAPDB 0 1"),
+)
+
+
+class GuardedRedis(RedisServer):
+    """A server whose default user is off."""
+
+    def client(self) -> redis.Redis:
+        return self.client_of(OPERATOR, OPERATOR)
+
+    def client_of(self, user: str, password: str) -> redis.Redis:
+        return redis.Redis(
+            unix_socket_path=str(self.socket),
+            username=user,
+            password=password,
+            decode_responses=True,
+            protocol=2,
+            retry=None,
+            socket_timeout=10,
+        )
+
+    def url_of(self, user: RedisUser) -> str:
+        return f"unix://{user}:{PASSWORDS[user]}@{self.socket}"
+
+
+@pytest.fixture
+def guarded(redis_binary: Path, tmp_path: Path) -> Iterator[GuardedRedis]:
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    users = directory / "users.acl"
+    users.write_text(acl_file(PASSWORDS) + f"user {OPERATOR} on >{OPERATOR} ~* &* +@all\n")
+    server = GuardedRedis(redis_binary, directory, "--aclfile", str(users))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+def test_film_walks_from_gateway_to_worker_with_the_rights_of_each(guarded: GuardedRedis, tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    key = make_key(tmp_path / "keys.json", Role.ADMIN)
+    settings = {"api_keys_file": tmp_path / "keys.json", "api_secure_cookie": False, "spool_minimum_free_ratio": 0.0}
+    impatient = settings | {"api_upkeep_seconds": 0.5, "worker_reconcile_seconds": 0.5}
+    with (
+        GatewayProcess(tmp_path, redis_url=guarded.url_of(RedisUser.API), **impatient) as gateway,
+        WorkerProcess(tmp_path, redis_url=guarded.url_of(RedisUser.WORKER), bundle=bundle, **impatient),
+        gateway.client(headers=bearer(key)) as client,
+    ):
+        gateway.wait_ready()
+        png = {"Content-Type": "image/png"}
+        for seed, priority in ((1, "stat"), (2, "routine")):
+            params = {"wait": 30, "priority": priority}
+            record = client.post("/v1/instances", content=png_film(seed=seed), headers=png, params=params).json()
+            assert record["outcome"] in ("flagged", "not_flagged")
+        assert client.get(record["links"]["study"]).json()["instances"] == [record]
+        listed = client.get("/v1/studies")
+        assert listed.is_success, listed.text
+        assert len(listed.json()["studies"]) == 2
+        assert len(client.get("/v1/models").json()["models"]) == 1
+        assert client.get(record["links"]["preview"]).is_success
+        assert client.post(f"{record['links']['self']}/rescore").is_success
+        wait_until(lambda: client.get(record["links"]["self"]).json()["state"] == "done", what="the second decision")
+        page = {"Origin": gateway.url}
+        assert client.post("/v1/session", json={"key": key}, headers=page).is_success
+        del client.headers["Authorization"]
+        assert client.get("/v1/studies", headers=page).is_success, "the cookie suffices"
+        assert client.delete("/v1/session", headers=page).is_success
+        client.headers.update(bearer(key))
+        assert "cxr_queue_up 1.0" in client.get("/metrics").text
+        gateway.wait_ready()
+    with guarded.client() as operator:
+        refused = {(entry["username"], entry["object"]) for entry in operator.acl_log()}
+    # redis-py introduces itself (CLIENT SETINFO), which Redis 7.0 has no name for, and does without.
+    assert {(user, command) for user, command in refused if not command.startswith("client")} == set()
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+@pytest.mark.parametrize("user", RedisUser)
+def test_nobody_may_do_what_nobody_needs(guarded: GuardedRedis, user: RedisUser) -> None:
+    with guarded.client_of(user, PASSWORDS[user]) as client:
+        assert client.ping()
+        for command in FORBIDDEN:
+            # Redis 7 allows DEBUG to nobody, before it looks at rights.
+            with pytest.raises(redis.exceptions.ResponseError, match=r"no permissions|DEBUG command not allowed"):
+                client.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+def test_exporter_sees_figures_and_no_film(guarded: GuardedRedis) -> None:
+    with guarded.client_of(RedisUser.EXPORTER, PASSWORDS[RedisUser.EXPORTER]) as client:
+        assert client.info("memory")["used_memory"] > 0
+        assert client.xlen("{cxr}:q:stat") == 0
+        for command in ("HGETALL {cxr}:s:0", "XRANGE {cxr}:q:stat - +", "SET {cxr}:probe 1", "EVALSHA 0 0"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+def test_gateway_can_neither_take_films_nor_steal_them(guarded: GuardedRedis) -> None:
+    with guarded.client_of(RedisUser.API, PASSWORDS[RedisUser.API]) as client:
+        for command in ("XREADGROUP GROUP w me STREAMS {cxr}:q:stat >", "XCLAIM {cxr}:q:stat w me 0 1-1"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+def test_nobody_gets_in_without_a_password(guarded: GuardedRedis) -> None:
+    stranger = redis.Redis(unix_socket_path=str(guarded.socket), protocol=2, retry=None)
+    with stranger, pytest.raises(redis.exceptions.AuthenticationError):
+        stranger.ping()
+    with guarded.client_of("default", "") as client, pytest.raises(redis.exceptions.AuthenticationError):
+        client.ping()
+
+
+def test_every_command_of_the_scripts_is_listed() -> None:
+    text = "\n".join(path.read_text() for path in (files("services.jobs") / "scripts").iterdir())  # type: ignore[attr-defined]
+    called = {name.lower() for name in re.findall(r"redis\.p?call\('([A-Z]+)'", text)}
+    called |= {name.lower() for name in re.findall(r"local command = \{ '([A-Z]+)'", text)}
+    assert called
+    assert called <= {command.partition("|")[0] for command in ALLOWED[RedisUser.WORKER]}
+
+
+def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
+    made = CliRunner().invoke(app, ["new", str(tmp_path / "secrets"), "--redis", "host:7000"])
+    assert made.exit_code == 0
+    for name in ("", "redis/users.acl", "api.env", "worker.env", "exporter.env", "keys", "keys/api-keys.json"):
+        assert (tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0, name
+    users = (tmp_path / "secrets" / "redis" / "users.acl").read_text()
+    password = re.fullmatch(
+        r"CXR_REDIS_URL=redis://api:(\S+)@host:7000/0\n", (tmp_path / "secrets" / "api.env").read_text()
+    )
+    assert password is not None
+    assert password[1] not in users
+    again = CliRunner().invoke(app, ["new", str(tmp_path / "secrets")])
+    assert again.exit_code != 0
+    assert (tmp_path / "secrets" / "redis" / "users.acl").read_text() == users

@@ -1,0 +1,31 @@
+"""A worker whose inference dies of certain films, past every sandbox: ``python -m tests.support.poisoned_worker``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+
+from model.decision import Score
+from model.demographics import AgeSex
+from model.image import Tensor
+from services.worker.batching import BatchScorer
+from tests.support.faulty_worker import run_worker
+from tests.support.told_apart_films import is_poison
+
+
+@dataclass(frozen=True)
+class MortalScorer:
+    """Scores as the loaded scorer does, unless a batch holds poison: then the whole process ends at once."""
+
+    loaded: BatchScorer
+
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
+        if is_poison(tensors):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return self.loaded.score(tensors, age_sex)
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(MortalScorer))
