@@ -67,7 +67,7 @@ _MEANINGS = {
     Reason.DECODE_CRASH: "The decoder died on this film. Read it by hand and report the file to the maintainers.",
     Reason.DECODE_TIMEOUT: "Decoding took too long. Read it by hand; a sane film decodes in under a second.",
     Reason.DECODE_MEMORY: "Decoding needed more memory than one film may use. Read it by hand.",
-    Reason.PAYLOAD_DIGEST: "The stored bytes changed after acceptance. Check the spool's disk, then send it again.",
+    Reason.PAYLOAD_DIGEST: "The stored bytes changed after acceptance. Check the spool's disk; read the film by hand.",
     Reason.NO_PIXEL_DATA: "The DICOM object holds no image. Send the image itself.",
     Reason.TRANSFER_SYNTAX: "Compressed in a way that is not judged (deflated, big endian, video). Send it transcoded.",
     Reason.SOP_CLASS: "Not a CR or DX image for presentation. Only plain radiographs are judged.",

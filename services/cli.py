@@ -21,7 +21,7 @@ from services.commands import audit, dead, keys, secrets
 from services.commands import bundle as bundles
 from services.jobs.errors import JobsError
 from services.jobs.logs import configure_logging
-from services.jobs.records import Priority
+from services.jobs.records import ModelReference, Priority
 from services.standalone.child import ChildFailed
 from services.standalone.plan import StackOptions
 from services.standalone.stack import Stack, first_of, running_stack
@@ -110,9 +110,20 @@ async def _up(options: StackOptions) -> None:
         await first_of(stack.start(), stack.failed(), _until(stop))
         if stop.is_set():
             return
+        if stack.overruled is not None:
+            _warn_of_overruled(stack.overruled, stack.model, options.data_dir)
         served = f"bundle {stack.model.name} {stack.model.version}"
         print(f"ready: {stack.url} · {served} · data in {options.data_dir} · Ctrl-C stops", flush=True)
         await first_of(stack.failed(), _until(stop))
+
+
+def _warn_of_overruled(bundle: Path, served: ModelReference, data_dir: Path) -> None:
+    active = f"{served.name} {served.version} ({served.digest[:12]})"
+    how = f"`cxr-triage bundle activate {bundle} --data-dir {data_dir}`"
+    print(
+        f"cxr-triage up: warning: {bundle} does not serve, {active} was activated; to change that: {how}",
+        file=sys.stderr,
+    )
 
 
 def _stop_on_signals(stack: Stack) -> asyncio.Event:

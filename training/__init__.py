@@ -2,3 +2,5 @@
 
 Uses ``model`` for everything that serving does too; never meets ``services``.
 """
+
+import model  # noqa: F401 - first, because it keeps onnxruntime from reporting to its maker

@@ -24,9 +24,11 @@ from model.image import GrayImage
 # Largest difference between the channels of a pixel that still counts as gray, of 255: the rounding of JPEG's colour
 # transform stays below; an annotation in colour, which a film does not have, does not.
 _CHROMA_TOLERANCE: Final = 8
-# Encoders write chunks of 8 KiB and more; interlacing and small films need some bytes besides their pixels.
+# Encoders write chunks of 8 KiB and more; small films need some bytes besides their pixels.
 _MOST_CHUNKS: Final = 65_536
 _SPARE_DATA_BYTES: Final = 4096
+# The filter type, and an empty block where an encoder flushes after every row; interlacing has almost twice the rows.
+_SPARE_ROW_BYTES: Final = 16
 _END_CHUNK: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -66,15 +68,18 @@ def decode_raster(content: bytes, header: Header) -> GrayImage:
 def _require_plausible_data(content: bytes, header: Header) -> None:
     """Refuse a PNG with more image data than its pixels could need: libpng would inflate it to its end.
 
-    Deflate never makes data much longer (RFC 1951 3.2.4: five bytes a stored block); a quarter more is plenty.
+    Deflate never makes data much longer (RFC 1951 3.2.4: five bytes a stored block); a quarter more is plenty. What
+    follows the end chunk is not the picture's.
     """
     pixel_bytes = (header.samples_per_pixel or 4) * (2 if (header.bits_stored or 16) > 8 else 1)
-    plain_bytes = (header.rows or 0) * ((header.columns or 0) * pixel_bytes + 1)
+    plain_bytes = (header.rows or 0) * ((header.columns or 0) * pixel_bytes + _SPARE_ROW_BYTES)
     data_bytes, position = 0, len(PNG_SIGNATURE)
     for _ in range(_MOST_CHUNKS):
         if position + 8 > len(content):
             break
         length, name = struct.unpack_from(">I4s", content, position)
+        if name == b"IEND":
+            break
         data_bytes += length if name == b"IDAT" else 0
         position += length + 12
     else:

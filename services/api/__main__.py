@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -20,7 +19,7 @@ from services.api.app import create_app
 from services.api.completions import Completions
 from services.api.edge import edge_protocol
 from services.api.heads import EdgeLimits
-from services.api.listening import listen, open_files_for
+from services.api.listening import host_of, inherit, listen, open_files_for
 from services.jobs.errors import JobsError
 from services.jobs.logs import configure_logging
 from services.jobs.settings import (
@@ -66,11 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a gateway; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m services.api", description="The gateway.")
     parser.add_argument(
-        "--fd", type=int, help="an inherited listening socket to serve instead of CXR_API_HOST and _PORT"
+        "--fd", type=int, help="an inherited listening socket, whose address counts instead of CXR_API_HOST and _PORT"
     )
     inherited = parser.parse_args(arguments).fd
     try:
-        api = load_settings(ApiSettings)
+        # Who can reach us, and so whether keys are needed, is said by the socket that is served.
+        given = None if inherited is None else inherit(inherited)
+        api = load_settings(ApiSettings) if given is None else load_settings(ApiSettings, host=host_of(given))
         app = create_app(
             api=api,
             redis=load_settings(RedisSettings),
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             films=load_settings(QueueSettings),
         )
         configure_logging(api.log_format, "api")
-        listener = listen(api.host, api.port) if inherited is None else socket.socket(fileno=inherited)
+        listener = given or listen(api.host, api.port)
     except JobsError as error:
         print(f"cxr-triage api: {error.code}: {error}", file=sys.stderr)
         return EXIT_CANNOT_START

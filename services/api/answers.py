@@ -91,7 +91,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     ),
     jobs.NotRescorable: Answer(
         status=HTTPStatus.CONFLICT,
-        advice="The film has no outcome yet, was withdrawn, or its payload is past retention; then send it again.",
+        advice="The film has no outcome yet, was withdrawn, or its payload is past retention; its outcome stands then.",
     ),
     jobs.QueueUnavailable: Answer(
         status=HTTPStatus.SERVICE_UNAVAILABLE,

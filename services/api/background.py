@@ -6,12 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
+
+from services.jobs.ending import end
 
 logger = logging.getLogger(__name__)
-
-_END_SECONDS: Final = 1.0
-_END_ATTEMPTS: Final = 5
 
 
 @asynccontextmanager
@@ -23,19 +22,9 @@ async def running(steps: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterat
     try:
         yield
     finally:
-        await _end(tasks)
-
-
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended: a library that swallows a cancellation must not hold up the process's end."""
-    for _ in range(_END_ATTEMPTS):
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_END_SECONDS) if tasks else (tasks, tasks)
-        if not tasks:
-            return
-    fields = {"action": "tasks_abandoned", "tasks": sorted(task.get_name() for task in tasks)}
-    logger.warning("background tasks did not end", extra=fields)
+        if left := await end(tasks):
+            fields = {"action": "tasks_abandoned", "tasks": sorted(task.get_name() for task in left)}
+            logger.warning("background tasks did not end", extra=fields)
 
 
 def _log_death(task: asyncio.Task[None]) -> None:

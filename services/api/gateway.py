@@ -61,12 +61,28 @@ class Gateway:
             If there is none, or it is of a site that does not exist for this caller: both answer alike, at once.
         QueueUnavailable
             If Redis does not answer.
+        Unauthenticated
+            If the caller's key ended while it waited.
         """
         record = await self.queue.record(film_id)
         if not caller.sees(record.site):
             raise JobNotFound("no such instance")
         if wait_seconds and record.state is not JobState.DONE:
-            return await self.completions.wait(film_id, wait_seconds)
+            return await self.outcome(film_id, caller, wait_seconds)
+        return record
+
+    async def outcome(self, film_id: str, caller: Caller, seconds: float) -> Record:
+        """Return the record of a film that the caller sees, as soon as it is done, or after ``seconds``.
+
+        Raises
+        ------
+        JobNotFound, QueueUnavailable
+            As ``Completions.wait``.
+        Unauthenticated
+            If the caller's key ended meanwhile: an outcome of later is not for it.
+        """
+        record = await self.completions.wait(film_id, seconds)
+        self.guard.check_again(caller)
         return record
 
     def note(self, event: AuditEvent, film: Record, request: Request) -> None:

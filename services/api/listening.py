@@ -27,6 +27,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise SettingsError(f"CXR_API_HOST is no address and no host's name: {host}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -35,6 +37,25 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     return listener
+
+
+def inherit(descriptor: int) -> socket.socket:
+    """Return a listening socket that whoever started this process has bound; raise ``SettingsError`` if it is none."""
+    try:
+        listener = socket.socket(fileno=descriptor)
+        is_listening = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise SettingsError(f"--fd {descriptor} is no socket: {error.strerror}") from error
+    if not is_listening:
+        listener.close()
+        raise SettingsError(f"--fd {descriptor} is a socket that does not listen")
+    return listener
+
+
+def host_of(listener: socket.socket) -> str:
+    """Return the address that a socket is bound to; of a UNIX socket its path, which is nobody's loopback."""
+    name = listener.getsockname()
+    return str(name[0]) if isinstance(name, tuple) else str(name)
 
 
 def open_files_for(connections: int) -> int:

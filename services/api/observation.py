@@ -25,6 +25,8 @@ _UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    # An open gateway's pictures are for its own page only: another one must not learn even that a film is here.
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
 )
 _DEFAULT_CACHE_CONTROL: Final = (b"cache-control", b"private, no-cache")

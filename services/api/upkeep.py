@@ -25,7 +25,7 @@ _COMPARING_SHARE: Final = 0.05
 
 
 class GatewayUpkeep:
-    """Ends films past their deadline; compares queue and spool while no live worker is there to do it.
+    """Ends films past their deadline, and counts open ones; compares queue and spool while no live worker does it.
 
     Parameters
     ----------
@@ -71,6 +71,7 @@ class GatewayUpkeep:
         expired = await self._queue.expire(self._deadlines)
         if expired:
             logger.warning("films ended by their deadline", extra={"action": "films_expired", "count": expired})
+        await self._queue.recount()
         if await self._queue.workers() or self._clock() < self._compare_not_before:
             return
         started = self._clock()

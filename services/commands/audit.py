@@ -14,7 +14,9 @@ import typer
 
 from services.commands.place import DataDirectory, Place, find_place
 from services.jobs.connection import connect_worker
+from services.jobs.errors import LedgerUnavailable
 from services.jobs.ledger import retention
+from services.jobs.ledger.checking import Damage
 from services.jobs.ledger.heads import Heads, running_trail
 from services.jobs.ledger.restore import LedgerReader, Restored
 from services.jobs.ledger.trail import AuditTrail
@@ -39,6 +41,8 @@ def verify(
     """Check every line of every chain; exit 1 with one line for each place that is not what was written."""
     place = find_place(data_dir, needs_redis=not is_offline)
     report = asyncio.run(_verify(place, is_offline=is_offline))
+    if report.chains == 0 and report.is_sound:
+        raise LedgerUnavailable(f"there is no audit trail in {place.audit.directory}")
     _print(report)
     raise typer.Exit(0 if report.is_sound else EXIT_FINDINGS)
 
@@ -89,7 +93,7 @@ _MEANING: Final = {
 async def _restore(place: Place, *, despite_findings: bool) -> tuple[Verification, Counter[Restored] | None]:
     async with connect_worker(place.redis) as redis:
         trail = AuditTrail(place.audit.directory, "cli")
-        ledger = LedgerReader(redis, trail)
+        ledger = LedgerReader(redis, trail, patience_seconds=None)
         report = await ledger.verify()
         if not report.is_sound and not despite_findings:
             return report, None
@@ -118,15 +122,23 @@ def accept_loss(
     if there:
         print(f"cxr-triage audit: still there: {', '.join(there)}", file=sys.stderr)
         raise typer.Exit(EXIT_FINDINGS)
-    asyncio.run(_accept_loss(place, files))
+    if unknown := asyncio.run(_accept_loss(place, files)):
+        print(f"cxr-triage audit: missed by nobody: {', '.join(unknown)}", file=sys.stderr)
+        raise typer.Exit(EXIT_FINDINGS)
 
 
-async def _accept_loss(place: Place, files: list[str]) -> None:
+async def _accept_loss(place: Place, files: list[str]) -> list[str]:
+    """Accept the loss of all of them, or of none and return those that ``verify`` does not miss."""
     async with connect_worker(place.redis) as redis:
         trail = AuditTrail(place.audit.directory, "cli")
+        report = await LedgerReader(redis, trail, patience_seconds=None).verify()
+        missed = {finding.file for finding in report.findings if finding.damage is Damage.MISSING_FILE}
+        if unknown := [file for file in files if file not in missed]:
+            return unknown
         async with running_trail(trail, redis):
             for file in files:
                 await retention.accept_loss(trail, Heads(redis), file)
+    return []
 
 
 def _print(report: Verification) -> None:

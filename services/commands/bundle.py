@@ -7,10 +7,8 @@ start as configured.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import importlib.util
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +20,7 @@ import typer
 from model.bundle import Bundle, read_bundle
 from model.errors import BundleCorrupt, BundleError, ModelError
 from services.commands.activating import ActivationFailed, Operator
-from services.commands.place import DataDirectory, Place, find_place
+from services.commands.place import DataDirectory, Place, find_place, who_runs_this
 from services.jobs.activation import Activation, BundleActivation
 from services.jobs.bundle_store import BundleStore
 from services.jobs.connection import connect_gateway
@@ -36,6 +34,7 @@ from services.jobs.status import WorkerStatus
 app = typer.Typer(help="Bundles: verify, list, activate, go back, remove.", no_args_is_help=True)
 
 EXIT_REFUSED: Final = 1
+_STORE_UNAVAILABLE: Final = "store_unavailable"
 _DIGEST: Final = re.compile("[0-9a-f]{6,64}")
 _DEFAULT_TIMEOUT: Final = 120.0
 
@@ -69,7 +68,10 @@ def list_bundles(data_dir: DataDirectory = None) -> None:
     except (QueueUnavailable, SettingsError):
         state, workers = Activation(), []
         print("no Redis answers: which bundle is active is unknown", file=sys.stderr)
-    stored = {one.digest: one for one in BundleStore(place.bundle_store).bundles()}
+    try:
+        stored = {one.digest: one for one in BundleStore(place.bundle_store).bundles()}
+    except OSError as error:
+        _refuse(_STORE_UNAVAILABLE, str(error))
     served = {worker.model.digest: f"{worker.model.name} {worker.model.version}" for worker in workers}
     elsewhere = {digest for digest in (state.active, state.previous, *served) if digest is not None} - set(stored)
     for digest, one in stored.items():
@@ -99,9 +101,9 @@ def activate(
             is_tried = _score_golden(chosen)
             _keep(bundle, chosen, BundleStore(place.bundle_store))
         except (ModelError, OSError) as error:
-            code = error.code if isinstance(error, ModelError) else "store_unavailable"
+            code = error.code if isinstance(error, ModelError) else _STORE_UNAVAILABLE
             digest = None if chosen is None else chosen.digest
-            trail.note(AuditEvent.BUNDLE_REFUSED, is_success=False, who=_who(), code=code, digest=digest)
+            trail.note(AuditEvent.BUNDLE_REFUSED, is_success=False, who=who_runs_this(), code=code, digest=digest)
             _refuse(code, str(error))
         print(f"{chosen.manifest.name} {chosen.manifest.version}  {chosen.digest}")
         _activate(place, chosen.digest, is_tried=is_tried, seconds=timeout, trail=trail)
@@ -129,8 +131,8 @@ def remove(digest: Digest, data_dir: DataDirectory = None) -> None:
     try:
         found = store.find(digest)
         store.remove(found, in_use=frozenset(one for one in needed if one is not None))
-    except (BundleError, BundleInUse) as error:
-        _refuse(error.code, str(error))
+    except (BundleError, BundleInUse, OSError) as error:
+        _refuse(_STORE_UNAVAILABLE if isinstance(error, OSError) else error.code, str(error))
     print(f"{found} removed")
 
 
@@ -138,20 +140,22 @@ def _activate(place: Place, digest: str, *, is_tried: bool, seconds: float, trai
     try:
         asyncio.run(_run_operator(place, digest, is_tried=is_tried, seconds=seconds))
     except KeyboardInterrupt:
-        trail.note(AuditEvent.BUNDLE_REFUSED, is_success=False, who=_who(), code="interrupted", digest=digest)
+        trail.note(AuditEvent.BUNDLE_REFUSED, is_success=False, who=who_runs_this(), code="interrupted", digest=digest)
         raise
     except (ActivationFailed, ActivationConflict, QueueUnavailable) as error:
         code = error.refusal if isinstance(error, ActivationFailed) else error.code
         is_active = isinstance(error, ActivationFailed) and error.is_active
         event = AuditEvent.BUNDLE_ACTIVATED if is_active else AuditEvent.BUNDLE_REFUSED
-        trail.note(event, is_success=is_active, who=_who(), code=code, digest=digest)
+        trail.note(event, is_success=is_active, who=who_runs_this(), code=code, digest=digest)
         _refuse(error.code, str(error))
-    trail.note(AuditEvent.BUNDLE_ACTIVATED, who=_who(), digest=digest)
+    trail.note(AuditEvent.BUNDLE_ACTIVATED, who=who_runs_this(), digest=digest)
 
 
 async def _run_operator(place: Place, digest: str, *, is_tried: bool, seconds: float) -> None:
     async with _connected(place) as (activation, queue):
-        operator = Operator(activation, queue, by=_who(), seconds=seconds, tell=lambda line: print(line, flush=True))
+        operator = Operator(
+            activation, queue, by=who_runs_this(), seconds=seconds, tell=lambda line: print(line, flush=True)
+        )
         await operator.activate(digest, is_tried=is_tried)
 
 
@@ -201,10 +205,6 @@ def _standing(digest: str, state: Activation, workers: list[WorkerStatus]) -> st
         f"served by {served}": served > 0,
     }
     return ", ".join(name for name, applies in standings.items() if applies)
-
-
-def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _refuse(code: str, message: str) -> NoReturn:

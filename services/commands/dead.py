@@ -7,9 +7,7 @@ it. To queue one again is written into the audit trail. Must not know how a film
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.errors import Reason
-from services.commands.place import DataDirectory, Place, find_place
+from services.commands.place import DataDirectory, Place, find_place, who_runs_this
 from services.jobs.connection import connect_gateway
 from services.jobs.errors import JobNotFound, NotRescorable, QueueFull, SiteShareUsed, SpoolUnavailable
 from services.jobs.ledger.entries import AuditEvent
@@ -138,7 +136,7 @@ async def _requeue(place: Place, trail: AuditTrail, film_ids: list[str] | None, 
                 break
             else:
                 tally.queued += 1
-                event, who = AuditEvent.REQUEUED, _who()
+                event, who = AuditEvent.REQUEUED, who_runs_this()
                 trail.note(event, who=who, film_id=film_id, study_uid=record.study_uid, site=record.site)
     return tally
 
@@ -147,7 +145,7 @@ async def _require_payload(queue: JobQueue, spool: Spool, film_id: str) -> None:
     """Raise NotRescorable where Redis names a payload that is lost: the film would only fail once more."""
     known = (await queue.registrations([film_id])).get(film_id)
     if known is not None and known.payload is not None and not spool.has(known.payload):
-        raise NotRescorable("The film's payload is not in the spool. Send the film again; its record stays.")
+        raise NotRescorable("The film's payload is not in the spool. It has to be read by hand; its record stays.")
 
 
 async def _wanted(queue: JobQueue, film_ids: list[str] | None, reason: Reason | None) -> AsyncIterator[str]:
@@ -191,10 +189,6 @@ def _spool(settings: SpoolSettings) -> Spool:
     if not settings.directory.is_dir():
         raise SpoolUnavailable(f"no spool at {settings.directory}; --data-dir or CXR_SPOOL_DIRECTORY names it")
     return Spool(settings.directory, quota_bytes=settings.quota_bytes)
-
-
-def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _facts(film: DeadFilm) -> dict[str, object]:

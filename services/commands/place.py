@@ -5,7 +5,9 @@ Below every command that needs Redis, the spool, the audit trail or the bundle s
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -34,6 +36,18 @@ class Place:
     spool: SpoolSettings
     audit: AuditSettings
     bundle_store: Path
+
+
+def who_runs_this() -> str:
+    """Return the operator for the audit trail: account and host.
+
+    An account without a name, as in a container that runs under any user id, is its number.
+    """
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):
+        account = f"uid {os.getuid()}"
+    return f"{account}@{socket.gethostname()}"
 
 
 def find_place(data_dir: Path | None, *, needs_redis: bool = True) -> Place:

@@ -131,7 +131,7 @@ class BundleStore:
     def _digests(self) -> list[str]:
         if not self._directory.is_dir():
             return []
-        return sorted(path.name for path in self._directory.iterdir() if _DIGEST.fullmatch(path.name))
+        return sorted(path.name for path in self._directory.iterdir() if _DIGEST.fullmatch(path.name) and path.is_dir())
 
     def _line(self, digest: str) -> StoredBundle:
         directory = self._directory / digest

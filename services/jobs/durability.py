@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from services.jobs import keys
-from services.jobs.errors import QueueUnsafe
+from services.jobs.errors import QueueUnavailable, QueueUnsafe
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,14 @@ async def check_durability(redis: Redis) -> None:
     ------
     QueueUnsafe
         With what is wrong: no append-only file, an evicting policy, a replica, fsync off, a Redis before 6.2.
+    QueueUnavailable
+        While Redis still reads what it keeps: until then ``INFO`` says ``aof_enabled:0``, whatever is set.
     """
     facts: dict[str, Any] = {}
     for section in ("server", "persistence", "memory", "replication"):
         facts.update(await redis.info(section))
+    if int(facts["loading"]):
+        raise QueueUnavailable("Redis is still reading its files")
     version = tuple(int(part) for part in str(facts["redis_version"]).split(".")[:2])
     if version < OLDEST_REDIS:
         raise QueueUnsafe(f"Redis {facts['redis_version']} is older than 6.2")

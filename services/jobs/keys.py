@@ -20,10 +20,11 @@ SHARE = f"{TAG}:share"  # counter of taken jobs, from which routine's share foll
 REPLIES = f"{TAG}:replies"  # hash consumer -> what its last take handed out, in case the reply was lost
 PROBE = f"{TAG}:probe"  # written to see whether Redis accepts writes
 EPOCH = f"{TAG}:epoch"  # random, written once: another one says that Redis has lost everything
-SITES = f"{TAG}:sites"  # set of the sites that have submitted
+SITES = f"{TAG}:sites"  # set of the sites that have studies
 OPEN_BYTES = f"{TAG}:open:bytes"  # counter: payload bytes of the films without an outcome
 OPEN_OF_SITE = f"{TAG}:open:sites"  # hash site -> its films without an outcome
-LEDGER_DUE = f"{TAG}:ledger:due"  # zset id -> ms from when its outcome may be written to the ledger: an outbox
+# An outbox: zset id, or id:n for entry n of its history -> ms from when that decision may be written to the ledger.
+LEDGER_DUE = f"{TAG}:ledger:due"
 LEDGER_HEADS = f"{TAG}:ledger:heads"  # hash chain file -> its last entry, so that a cut tail is noticed
 BUNDLE = f"{TAG}:bundle"  # hash: which bundle is active, which is a candidate, and how candidates fared
 

@@ -32,7 +32,7 @@ class JobState(StrEnum):
 
     QUEUED = "queued"  # durable, waiting for a worker, or for its next attempt
     RUNNING = "running"  # a worker holds it
-    DONE = "done"  # has its outcome; only a withdrawal changes it
+    DONE = "done"  # has its outcome, which stands until an admin has the film scored again
 
 
 class Picture(StrEnum):

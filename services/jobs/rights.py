@@ -25,7 +25,7 @@ class RedisUser(StrEnum):
 _CONNECTION: Final = ("ping", "info", "time", "multi", "exec", "evalsha", "script|load", "config|get")
 _OF_STRINGS: Final = ("get", "set", "del", "exists", "expire", "persist", "ttl", "pttl", "incr", "incrby", "decrby")
 _OF_HASHES: Final = ("hget", "hset", "hdel", "hmget", "hgetall", "hincrby")
-_OF_SETS: Final = ("sadd", "scard", "sismember", "smembers")
+_OF_SETS: Final = ("sadd", "scard", "sismember", "smembers", "srem")
 _OF_SORTED_SETS: Final = ("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zscore")
 _OF_LISTS: Final = ("rpush", "lindex", "lrange")
 _OF_STREAMS: Final = ("xadd", "xack", "xdel", "xlen", "xrange", "xrevrange", "xread", "xpending", "xinfo")

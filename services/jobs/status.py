@@ -23,8 +23,8 @@ class QueueStatistics:
     ``depth`` counts waiting and held films; ``oldest_open_ms`` says since when the oldest one is open, by Redis' clock
     (milliseconds since the epoch; ``None`` where none is open); ``retrying`` films wait for their next attempt;
     ``open`` is every film without outcome, ``open_bytes`` their payloads; ``dead`` is how many ended by our fault, as
-    far as the list goes back; ``ledger_due`` outcomes are not in the audit ledger yet, the first since
-    ``oldest_ledger_due_ms`` (later where somebody is just writing it; ``None`` where all are).
+    far as the list goes back; ``ledger_due`` outcomes are not in the audit ledger yet, the first of them
+    made at ``oldest_ledger_due_ms`` (``None`` where all are there).
     """
 
     depth: dict[Priority, int]

@@ -40,9 +40,13 @@ class StackOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What was checked before anything starts. ``redis_command`` is ``None`` where Redis is not ours."""
+    """What was checked before anything starts. ``redis_command`` is ``None`` where Redis is not ours.
+
+    ``named_digest`` is the bundle's where the operator named it, ``None`` where it is the one that ships.
+    """
 
     bundle: Path
+    named_digest: str | None
     listener: socket.socket
     redis_url: str
     redis_command: list[str] | None
@@ -61,8 +65,9 @@ def make_plan(options: StackOptions, resources: ExitStack) -> Plan:
     """
     api = load_settings(ApiSettings, port=options.port)
     key_ring(api.host, api.keys_file)
-    bundle = options.bundle or load_settings(WorkerSettings).bundle or default_bundle_directory()
-    read_bundle(bundle)  # refused here, in one line, rather than by each worker
+    named = options.bundle or load_settings(WorkerSettings).bundle
+    bundle = named or default_bundle_directory()
+    digest = read_bundle(bundle).digest  # refused here, in one line, rather than by each worker
     lock = resources.enter_context(locked(options.data_dir))
     redis_url, redis_command = load_settings(RedisSettings).url.get_secret_value(), None
     if "CXR_REDIS_URL" not in os.environ:
@@ -73,6 +78,7 @@ def make_plan(options: StackOptions, resources: ExitStack) -> Plan:
     listener = resources.enter_context(listen(api.host, api.port))
     return Plan(
         bundle=bundle,
+        named_digest=None if named is None else digest,
         listener=listener,
         redis_url=redis_url,
         redis_command=redis_command,

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -39,11 +40,15 @@ class Stack:
         Where the gateway is reached from this machine.
     model
         What the workers serve, once ``start`` has returned: the active bundle, not always the one named at start.
+    overruled
+        The bundle that the operator named, where another one that was activated is served instead.
     """
 
     model: ModelReference
+    overruled: Path | None = None
 
     def __init__(self, plan: Plan, options: StackOptions) -> None:
+        self._plan = plan
         self.url = url_of(plan.listener)
         self._redis_settings = RedisSettings(url=SecretStr(plan.redis_url))
         self._redis = redis_child(plan, options)
@@ -74,6 +79,8 @@ class Stack:
             self.model = await _workers_announce(queue, count=len(self._workers), since_ms=started_ms)
         finally:
             await client.aclose()
+        if self._plan.named_digest not in (None, self.model.digest):
+            self.overruled = self._plan.bundle
         for child in self._children():
             child.settle()
 

@@ -12,15 +12,18 @@ import logging
 import os
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from services.jobs.activation import BundleActivation
 from services.jobs.beat import Beat
 from services.jobs.connection import connect_heartbeat, connect_worker
+from services.jobs.ending import end
 from services.jobs.ledger.outbox import RunningLedger, running_ledger
 from services.jobs.ledger.restore import LedgerReader
 from services.jobs.queue import JobQueue
@@ -31,23 +34,26 @@ from services.jobs.status import WorkerStatus
 from services.worker import metrics, sizing
 from services.worker.announcing import status_of
 from services.worker.assessment import Assessor
-from services.worker.batching import INFERENCE, Batcher
+from services.worker.batching import Batcher
 from services.worker.configuration import Configuration
 from services.worker.consumer import Consumer, ConsumerLimits
 from services.worker.decoding.messages import DecodingLimits
 from services.worker.decoding.pool import DecodingPool
 from services.worker.following import BundleFollower
-from services.worker.heartbeat import HeartbeatThread, Watchdog
+from services.worker.heartbeat import EXIT_HUNG, HeartbeatThread, Watchdog
 from services.worker.loading import BundleLoader, LoadedBundle
 from services.worker.probes import ProbeServer, Readiness
+from services.worker.settling import Settler
 from services.worker.switching import ServedBundles
 from services.worker.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
+_LAST_WORDS_SECONDS: Final = 5.0
+
 
 async def serve(configured: LoadedBundle, loader: BundleLoader, configuration: Configuration) -> None:
-    """Work until SIGTERM or SIGINT; with ``configured`` until Redis names another bundle.
+    """Work until SIGTERM or SIGINT, with ``configured`` until Redis names another bundle; then end the process with 0.
 
     Raises
     ------
@@ -61,17 +67,23 @@ async def serve(configured: LoadedBundle, loader: BundleLoader, configuration: C
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watchdog = Watchdog(seconds=configuration.worker.batch_deadline_seconds)
     metrics.name_sites(configuration.queue.sites)
-    async with AsyncExitStack() as stack:
-        bundles = ServedBundles(
-            configured, batcher_for=partial(_batcher, settings=configuration.worker, watchdog=watchdog)
-        )
-        worker = await _assemble(stack, bundles, loader, configuration, watchdog=watchdog, stop=stop)
-        metrics.AUDIT_WRITABLE.set_function(lambda: float(worker.ledger.trail.is_writable))
-        if await worker.upkeep.wait_for_redis(stop):
-            await _work(worker, stop)
-        if worker.upkeep.follower.failure is not None:
-            raise worker.upkeep.follower.failure
-    _end_despite_inference(watchdog)
+    try:
+        async with AsyncExitStack() as stack:
+            bundles = ServedBundles(
+                configured, batcher_for=partial(_batcher, settings=configuration.worker, watchdog=watchdog)
+            )
+            worker = await _assemble(stack, bundles, loader, configuration, watchdog=watchdog, stop=stop)
+            metrics.AUDIT_WRITABLE.set_function(lambda: float(worker.ledger.trail.is_writable))
+            if await worker.upkeep.wait_for_redis(stop):
+                await _work(worker, stop)
+            if worker.upkeep.follower.failure is not None:
+                raise worker.upkeep.follower.failure
+    except BaseException:
+        _end_soon()
+        raise
+    # Films are given back, the trail is written, everything is closed. Python would wait for threads now, for ever
+    # where a batch or a disk hangs, and a second SIGTERM would find no handler any more.
+    os._exit(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +115,8 @@ async def _assemble(
     queue = JobQueue(redis, retry_seconds=settings.retry_seconds)
     heartbeat = stack.enter_context(_beating(name, configuration.redis, settings, watchdog))
     follower = BundleFollower(BundleActivation(redis), loader=loader, bundles=bundles, give_up=stop.set)
-    consumer = Consumer(
-        name,
-        queue=queue,
-        assessor=Assessor(spool=spool, decoding=decoding, bundles=bundles),
-        heartbeat=heartbeat,
-        readiness=readiness,
-        model=lambda: bundles.model,
-        limits=_consumer_limits(bundles.serving, settings),
-    )
+    assessor = Assessor(spool=spool, decoding=decoding, bundles=bundles)
+    consumer = _consumer(name, queue, assessor, bundles, heartbeat=heartbeat, readiness=readiness, settings=settings)
     deadlines, reader = deadlines_of(configuration.queue), LedgerReader(redis, ledger.trail)
     upkeep = Upkeep(
         queue,
@@ -126,6 +131,30 @@ async def _assemble(
     return _Worker(consumer=consumer, bundles=bundles, upkeep=upkeep, ledger=ledger)
 
 
+def _consumer(
+    name: str,
+    queue: JobQueue,
+    assessor: Assessor,
+    bundles: ServedBundles,
+    *,
+    heartbeat: HeartbeatThread,
+    readiness: Readiness,
+    settings: WorkerSettings,
+) -> Consumer:
+    settler = Settler(
+        name,
+        queue=queue,
+        assessor=assessor,
+        heartbeat=heartbeat,
+        readiness=readiness,
+        model=lambda: bundles.model,
+        max_crashes=settings.max_crashes,
+    )
+    in_flight = sizing.films_in_flight(bundles.serving.provider, settings)
+    limits = ConsumerLimits(in_flight=in_flight, idle_seconds=settings.idle_seconds)
+    return Consumer(name, queue=queue, settler=settler, heartbeat=heartbeat, readiness=readiness, limits=limits)
+
+
 def _teller(
     name: str, bundles: ServedBundles, follower: BundleFollower, decoding: DecodingPool, *, threads: int
 ) -> Callable[[], WorkerStatus]:
@@ -137,14 +166,11 @@ def _teller(
     return tell
 
 
-def _end_despite_inference(watchdog: Watchdog) -> None:
-    """End the process where a batch has still not returned: Python would wait for its thread for ever.
-
-    Its films are given back and everything is closed, so that nothing is left to wait for.
-    """
-    if watchdog.is_running(INFERENCE):
-        logger.warning("stopped without its last batch", extra={"action": "worker_stopped_in_a_batch"})
-        os._exit(0)
+def _end_soon() -> None:
+    """Let Python say what went wrong and end, unless it waits for a thread that does not."""
+    last_word = threading.Timer(_LAST_WORDS_SECONDS, os._exit, [EXIT_HUNG])
+    last_word.daemon = True
+    last_word.start()
 
 
 async def _work(worker: _Worker, stop: asyncio.Event) -> None:
@@ -155,8 +181,9 @@ async def _work(worker: _Worker, stop: asyncio.Event) -> None:
         worker.upkeep.readiness.set_started(True)
         await worker.consumer.run(stop)
         worker.upkeep.readiness.set_started(False)
-        for task in background:
-            task.cancel()
+        if left := await end(background):
+            fields = {"action": "tasks_abandoned", "tasks": len(left)}
+            logger.warning("background tasks did not end", extra=fields)
 
 
 def _spool(settings: SpoolSettings) -> Spool:
@@ -198,14 +225,6 @@ def _beating(
 
 def _probes(readiness: Readiness, settings: WorkerSettings) -> ProbeServer:
     return ProbeServer(readiness, host=settings.metrics_host, port=settings.metrics_port)
-
-
-def _consumer_limits(configured: LoadedBundle, settings: WorkerSettings) -> ConsumerLimits:
-    return ConsumerLimits(
-        in_flight=sizing.films_in_flight(configured.provider, settings),
-        idle_seconds=settings.idle_seconds,
-        max_crashes=settings.max_crashes,
-    )
 
 
 def _announce_start(

@@ -22,7 +22,7 @@ from model.runtime import Provider
 from services.worker import metrics
 from services.worker.heartbeat import Watchdog
 
-INFERENCE: Final = "inference"  # what the watchdog calls a batch under way
+_INFERENCE: Final = "inference"  # what the watchdog calls a batch under way
 # A GPU gains from company, so its batch waits this long for more; on a CPU batches of 32 are no faster than one film
 # and waiting gains nothing (PERFORMANCE.md §A finding 2).
 _GPU_PATIENCE_SECONDS: Final = 0.004
@@ -77,7 +77,7 @@ class Batcher:
         self._policy = policy
         self._watchdog = watchdog
         self._ready: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=INFERENCE)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=_INFERENCE)
 
     async def score(self, tensor: Tensor, age_sex: AgeSex | None = None) -> ScoredFilm:
         """Score one ``(1, s, s)`` uint8 tensor in whatever company it finds; ``age_sex`` ``(2,)`` float32 is its own.
@@ -126,7 +126,7 @@ class Batcher:
                 waiting.answer.set_result(ScoredFilm(score=score, inference_ms=inference_ms))
 
     def _infer(self, tensors: Tensor, age_sex: AgeSex | None) -> list[Score]:
-        with self._watchdog.deadline(INFERENCE):
+        with self._watchdog.deadline(_INFERENCE):
             return self._scorer.score(tensors, age_sex)
 
 

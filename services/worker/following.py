@@ -91,9 +91,11 @@ class BundleFollower:
             If nobody can say which one it is.
         """
         state = await self._look()
-        if state.active is not None and state.active != self._bundles.serving.digest:
+        served = self._bundles.serving.digest
+        if state.active is not None and state.active != served:
             self._bundles.switch_to(await asyncio.wrap_future(self._load(state.active)))
-            logger.info("active bundle loaded", extra={"action": "bundle_switched", "digest": state.active})
+            facts = {"digest": state.active, "instead_of": served}
+            logger.info("active bundle loaded", extra={"action": "bundle_switched", **facts})
         self._show()
 
     async def step(self) -> bool:

@@ -46,10 +46,6 @@ class Watchdog:
         """Expect another tick of this name within the watchdog's seconds."""
         self._since[name] = name, time.monotonic()
 
-    def is_running(self, name: str) -> bool:
-        """Return whether a block of this name has not ended yet."""
-        return any(name == running for running, _ in list(self._since.values()))
-
     def overdue(self) -> str | None:
         """Return the name of what should have ended by now, if anything."""
         now = time.monotonic()

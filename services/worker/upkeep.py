@@ -61,9 +61,10 @@ class Upkeep:
         """
         while not stop.is_set():
             try:
-                await self.follower.begin()
-                await self._announce()
+                await self._begin()
                 await self.compare(is_start=True)
+                # Again: who activated a bundle before this worker was announced has not waited for it.
+                await self._begin()
             except QueueUnavailable:
                 self.readiness.set_queue_reachable(False)
                 with suppress(TimeoutError):
@@ -72,6 +73,10 @@ class Upkeep:
             else:
                 return True
         return False
+
+    async def _begin(self) -> None:
+        await self.follower.begin()
+        await self._announce()
 
     def steps(self) -> Iterator[Coroutine[None, None, None]]:
         """Yield the coroutines to run beside the consumer, for ever."""

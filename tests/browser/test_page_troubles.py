@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from services.api.scopes import Role
 from tests.browser.conftest import OpenPage
 from tests.browser.watched import WatchedPage
-from tests.support.access import make_key
+from tests.support.access import bearer, make_key
 from tests.support.films import png_film
 from tests.support.finding_bundles import write_finding_bundle
-from tests.support.gateway import GatewayProcess, WorkerProcess
+from tests.support.gateway import GatewayProcess, WorkerProcess, wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.stack import StackProcess
 
@@ -141,6 +142,23 @@ def test_who_signs_out_leaves_nothing_on_the_page(
     assert page.page.locator("#worklist tbody tr").count() == 0
     with redis_server.client() as client:
         assert client.keys("{cxr}:session:*") == []
+
+
+def test_who_may_not_read_the_worklist_can_sign_out_again(
+    locked: tuple[GatewayProcess, str], tmp_path: Path, open_page: OpenPage
+) -> None:
+    gateway, key = locked
+    narrow = make_key(tmp_path / "keys.json", Role.SUBMIT, label="PACS 2")
+    with gateway.client() as client:
+        wait_until(lambda: client.get("/v1/session", headers=bearer(narrow)).is_success, seconds=10, what="the new key")
+    page = open_page(gateway.url, expected=("401", "403"))
+    sign_in(page, narrow)
+    page.wait_for(".connection.failing", "none of the roles")
+    page.wait_for("#session-name", "PACS 2")
+    page.page.click("#sign-out")
+    page.wait_for(".connection.locked", "A key is needed")
+    sign_in(page, key)
+    page.wait_for(".connection.connected")
 
 
 def test_picture_past_retention_is_said_and_a_busy_service_is_asked_again(

@@ -142,5 +142,16 @@ def test_results_survive_an_emptied_redis_and_a_forged_line_restores_nothing(
         assert audit(stack, "accept-loss", chain.name).returncode == 1, "it is there"
         chain.unlink()
         assert "missing file" in audit(stack, "verify").stdout
+        mistyped = audit(stack, "accept-loss", chain.name, "worker-mistyped.jsonl")
+        assert (mistyped.returncode, "missed by nobody: worker-mistyped.jsonl" in mistyped.stderr) == (1, True)
+        assert "missing file" in audit(stack, "verify").stdout
         assert audit(stack, "accept-loss", chain.name).returncode == 0
         assert audit(stack, "verify").returncode == 0
+
+
+def test_place_without_a_trail_is_not_called_sound(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "services.cli", "audit", "verify", "--offline", "--data-dir", str(tmp_path)]
+    verified = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    assert verified.returncode == 2
+    assert "there is no audit trail in" in verified.stderr
+    assert "Traceback" not in verified.stderr

@@ -122,6 +122,9 @@ def test_the_active_bundle_serves_again_after_the_stack_was_killed(stack: StackP
     with StackProcess(stack.data_dir.parent, bundle=own, worker_decoders=1, worker_threads=1) as again:
         again.wait_ready()
         assert "bundle other 0.0.1" in again.output
+        (warning,) = [line for line in again.output.splitlines() if line.startswith("cxr-triage up: warning: ")]
+        assert f"{own} does not serve, other 0.0.1" in warning, "the bundle that was named does not lose silently"
+        assert f"cxr-triage bundle activate {own} --data-dir {again.data_dir}" in warning
         assert scored_by(again, 1) == "other"
     assert not note.exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -145,6 +146,33 @@ def test_cookie_changes_nothing_for_a_page_of_another_origin(
     assert noted(tmp_path / "audit", "refused")[0]["code"] == "foreign_origin"
 
 
+def test_password_that_a_browser_repeats_changes_nothing_for_a_page_of_another_origin(
+    gateway: GatewayProcess, client: httpx.Client, admin: str
+) -> None:
+    film, auth = png_film(seed=1), httpx.BasicAuth("anybody", admin)
+    for foreign in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        # What a form of any page can send without being asked whether it may.
+        answer = client.post("/v1/instances", files={"file": ("a.png", film, "image/png")}, auth=auth, headers=foreign)
+        assert code_of(answer, 403) == "foreign_origin"
+        assert client.get("/v1/studies", auth=auth, headers=foreign).status_code == 200, "it cannot read the answer"
+    program = client.post("/v1/instances", content=film, auth=auth, headers=PNG)
+    ours = client.post("/v1/instances", content=film, auth=auth, headers=PNG | {"Origin": gateway.url})
+    assert (program.status_code, ours.status_code) == (202, 202)
+
+
+def test_whoever_waits_gets_no_outcome_after_its_key_has_ended(
+    gateway: GatewayProcess, client: httpx.Client, keys_file: Path, admin: str
+) -> None:
+    key = make_key(keys_file, Role.SUBMIT, Role.READ)
+    wait_until(lambda: knows(client, key), seconds=10, what="the new key")
+    film_id = send(client, key, seed=1).json()["id"]
+    with gateway.client() as other, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(other.get, f"/v1/instances/{film_id}", params={"wait": 5}, headers=bearer(key))
+        revoke_key(keys_file, id_of(key))
+        assert code_of(waiting.result(), 401) == "unauthenticated"
+    assert client.get(f"/v1/instances/{film_id}", headers=bearer(admin)).status_code == 200
+
+
 def test_session_ends_with_its_key_within_two_seconds(
     gateway: GatewayProcess, client: httpx.Client, keys_file: Path
 ) -> None:
@@ -270,6 +298,18 @@ def test_wrong_keys_are_answered_429_after_some_and_the_right_one_gets_in_all_th
     failed = noted(tmp_path / "audit", "sign_in_failed")
     assert len(failed) <= 3, "what is answered 429 is not written down"
     assert {entry["source"] for entry in failed} == {"127.0.0.1"}
+
+
+def test_valid_key_cannot_fill_the_trail_with_what_it_is_refused(
+    gateway: GatewayProcess, client: httpx.Client, keys_file: Path, tmp_path: Path
+) -> None:
+    key = make_key(keys_file, Role.METRICS)
+    wait_until(lambda: knows(client, key), seconds=10, what="the new key")
+    for _ in range(20):
+        assert code_of(client.get("/v1/studies", headers=bearer(key)), 403) == "forbidden"
+    assert 'cxr_rejections_total{code="forbidden"} 20.0' in metrics(client, key)
+    gateway.stop()
+    assert 3 <= len(noted(tmp_path / "audit", "refused")) < 20
 
 
 def test_key_sends_so_many_at_once_and_so_many_in_a_time(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -218,6 +220,53 @@ async def test_a_zygote_that_is_killed_costs_no_film(start_pool: PoolMaker, requ
     assert zygote() != first
 
 
+async def test_a_child_that_is_still_busy_with_an_answered_film_costs_the_next_one_nothing(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 0.5}))
+    (lingering,) = children()
+    await pool.decode(request_for(b"linger"))
+    assert (await pool.decode(request_for(b"gray 7"))).tensor.min() == 7
+    await gone(lingering)
+
+
+@contextlib.contextmanager
+def descriptors_short(*, left: int) -> Iterator[None]:
+    """Leave this process so many descriptors."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 50, limits[1]))
+    taken: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(left):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("victim", ["child", "zygote"])
+async def test_a_worker_out_of_descriptors_fills_its_pool_again_when_it_has_some(
+    start_pool: PoolMaker, request_for: RequestFor, caplog: pytest.LogCaptureFixture, victim: str
+) -> None:
+    pool = await start_pool(size=2)
+    used = [zygote(), *children()]
+    request = request_for(b"gray 3")
+    for process in used[:1] if victim == "zygote" else used[1:]:
+        process.kill()
+    for process in used if victim == "zygote" else used[1:]:
+        await gone(process)
+    with descriptors_short(left=2):
+        film = asyncio.create_task(pool.decode(request))
+        await eventually(lambda: "decoding child not started" in caplog.text)
+    assert (await film).tensor.max() == 3
+    await eventually(lambda: len(children()) == 2)
+
+
 async def test_a_child_is_replaced_after_its_share_of_films(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(limits=LIMITS.model_copy(update={"films": 2}))
     pids = set()
@@ -265,6 +314,8 @@ async def test_a_child_is_confined(start_pool: PoolMaker) -> None:
     status = await asyncio.to_thread(Path(f"/proc/{child.pid}/status").read_text)
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
+    assert "CapEff:\t0000000000000000" in status, "also where the worker is root"
+    assert "CapPrm:\t0000000000000000" in status
     assert os.getpgid(child.pid) != os.getpgid(0)
 
 

@@ -101,7 +101,7 @@ async def test_no_connection_can_be_made(start_pool: PoolMaker, request_for: Req
                 server.accept()
 
 
-@pytest.mark.parametrize("order", ["exec /bin/true", "fork", "thread", "memfd", "raise-limits"])
+@pytest.mark.parametrize("order", ["exec /bin/true", "fork", "thread", "memfd", "raise-limits", "raise-processor-time"])
 async def test_neither_programs_nor_processes_can_be_started(
     start_pool: PoolMaker, request_for: RequestFor, order: str
 ) -> None:
@@ -201,6 +201,8 @@ def test_a_child_inherits_nothing_but_its_socket(tmp_path: Path) -> None:
         (b"garbage", Reason.DECODE_CRASH),
         (b"huge-answer", Reason.DECODE_CRASH),
         (b"other-film", Reason.DECODE_CRASH),
+        (b"aeon", Reason.DECODE_CRASH),
+        (b"patient-in-the-log", Reason.DECODE_CRASH),
         (b"shapes", Reason.DECODE_CRASH),
         (b"many-shapes", Reason.DECODE_CRASH),
         (b"hang-up", Reason.DECODE_CRASH),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from services.jobs.connection import connect_gateway
-from services.jobs.errors import QueueUnsafe
+from services.jobs.errors import QueueUnavailable, QueueUnsafe
 from services.jobs.queue import JobQueue
 from services.jobs.settings import RedisSettings
 from tests.support.redis_server import EVERY_REDIS, RedisServer
@@ -25,6 +28,36 @@ async def test_redis_that_could_lose_films_is_refused(
         await client.config_set(option, value)
         with pytest.raises(QueueUnsafe):
             await queue.check_durability()
+
+
+async def test_a_redis_that_still_loads_is_waited_for_and_never_called_unsafe(
+    mortal_redis_server: RedisServer, redis_binary: Path
+) -> None:
+    commands = 8000  # Redis looks at its connections once in 1,024 commands that it loads: every 0.4 s here
+    with mortal_redis_server.client() as client:
+        client.eval(f"for n = 1, {commands} do redis.call('SET', KEYS[1] .. n, n) end", 1, "{cxr}:load:")
+    mortal_redis_server.kill()
+    slow = RedisServer(redis_binary, mortal_redis_server.directory, "--key-load-delay", "400")
+    starting = asyncio.create_task(asyncio.to_thread(slow.start))
+    try:
+        refusals = await _refusals_until_durable(slow)
+        await starting
+    finally:
+        slow.stop()
+    assert "Redis is still reading its files" in [str(refusal) for refusal in refusals], "asked too late to see it load"
+    assert not [refusal for refusal in refusals if isinstance(refusal, QueueUnsafe)]
+
+
+async def _refusals_until_durable(server: RedisServer) -> list[QueueUnavailable]:
+    refusals = []
+    async with connect_gateway(server.settings) as client:
+        while True:
+            try:
+                await JobQueue(client).check_durability()
+            except QueueUnavailable as error:
+                refusals.append(error)
+            else:
+                return refusals
 
 
 async def test_replica_is_refused(mortal_redis_server: RedisServer) -> None:

@@ -17,13 +17,17 @@ from services.jobs.activation import BundleActivation
 from services.jobs.bundle_store import BundleStore
 from services.jobs.connection import connect_gateway
 from services.jobs.errors import QueueUnavailable
+from services.jobs.queue import JobQueue
 from services.jobs.settings import WorkerSettings
 from services.jobs.status import PreparationState
+from services.worker.announcing import status_of
 from services.worker.batching import Batcher, BatchPolicy
 from services.worker.following import BundleFollower
 from services.worker.heartbeat import Watchdog
 from services.worker.loading import BundleLoader, LoadedBundle
+from services.worker.probes import Readiness
 from services.worker.switching import ServedBundles
+from services.worker.upkeep import Upkeep
 from tests.support.bundles import write_explaining_bundle, write_tiny_bundle
 from tests.support.redis_server import RedisServer
 
@@ -220,6 +224,29 @@ async def test_a_worker_that_starts_during_an_attempt_prepares_the_candidate(sit
     worker = Follower(site)
     await worker.following.begin()
     await worker.until(lambda: worker.told == ("1", PreparationState.PREPARED, None))
+
+
+async def test_a_bundle_that_is_activated_while_a_worker_comes_up_serves_from_its_first_film(
+    site: Site, queue: JobQueue
+) -> None:
+    worker = Follower(site)
+
+    async def compare(*, is_start: bool = False) -> None:
+        # By an operator to whom no worker was listed yet.
+        await make_active(site, site.half, "1")
+
+    upkeep = Upkeep(
+        queue,
+        compare=compare,
+        follower=worker.following,
+        status=lambda: status_of("late", worker.bundles.serving, preparation=None, threads=1, sandbox="seccomp"),
+        readiness=Readiness(),
+        watchdog=Watchdog(seconds=60),
+        settings=site.settings,
+    )
+    assert await upkeep.wait_for_redis(asyncio.Event())
+    assert worker.served == site.half
+    assert [told.model.digest for told in await queue.workers()] == [site.half]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from model.errors import Reason
 from services.api.errors import NotReconciled
 from services.api.readiness import Readiness
 from services.api.upkeep import GatewayUpkeep
+from services.jobs import keys
 from services.jobs.connection import connect_gateway
 from services.jobs.limits import Deadlines
 from services.jobs.queue import JobQueue
@@ -85,6 +86,19 @@ async def test_film_past_its_deadline_ends_without_any_worker(
     await upkeep_of(queue, Comparing(queue, spool)).go_round()
     record = await queue.record(job.id)
     assert (record.state, record.reason) == (JobState.DONE, Reason.DEADLINE)
+
+
+async def test_films_that_an_older_worker_ended_use_up_nobodys_room(
+    queue: JobQueue, spool: Spool, redis_client: Redis
+) -> None:
+    ended, waiting = make_job(), make_job()
+    for job in (ended, waiting):
+        await queue.submit(job)
+    await queue.announce(WORKER)  # it reconciles, but has never heard of the counters
+    await redis_client.zrem(keys.OPEN, ended.id)
+    await upkeep_of(queue, Comparing(queue, spool)).go_round()
+    assert await redis_client.hgetall(keys.OPEN_OF_SITE) == {"default": "1"}
+    assert await redis_client.get(keys.OPEN_BYTES) == str(waiting.payload_bytes)
 
 
 async def test_payload_whose_submit_was_lost_is_queued_without_any_worker(queue: JobQueue, spool: Spool) -> None:

@@ -139,3 +139,23 @@ async def test_old_chains_of_ended_processes_are_retired_with_a_line_that_says_s
     assert verify(directory, await heads.known()).is_sound
     living.close()
     trail.close()
+
+
+async def test_chain_that_explains_a_missing_one_is_explained_itself_as_long_as_a_third_names_it(
+    redis_client: Redis, tmp_path: Path
+) -> None:
+    directory, heads, long_ago = tmp_path / "audit", Heads(redis_client), timedelta(seconds=-60)
+    first = write_chain(directory, entries=2)
+    living, second, third = [AuditTrail(directory, service) for service in ("api", "worker", "worker")]
+    living.start()
+    living.append([]).result(timeout=10)  # names the first one, and lives on
+    second.start()
+    assert await retire(second, heads, long_ago) == 1
+    second.close()
+    third.start()
+    assert await retire(third, heads, long_ago) == 1
+    assert not first.exists()
+    living.append([]).result(timeout=10)
+    assert verify(directory, heads_in(directory)).findings == ()
+    third.close()
+    living.close()

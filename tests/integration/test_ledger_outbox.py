@@ -122,6 +122,25 @@ async def test_bytes_that_changed_in_the_spool_are_an_alert(
     assert (alert["film"], alert["code"], alert["success"]) == (film.job.id, "payload_digest", False)
 
 
+async def test_decision_is_owed_since_it_was_made_however_often_it_was_tried(
+    queue: JobQueue, redis_client: Redis, tmp_path: Path
+) -> None:
+    audit = tmp_path / "audit"
+    audit.write_text("a file where the directory should be")
+    trail = AuditTrail(audit, "worker")
+    trail.start()
+    film = await take_one(queue)
+    await finish(queue, film)
+    made_ms = int(await redis_client.hget(keys.instance(film.job.id), "done_ms"))
+    with pytest.raises(LedgerUnavailable):
+        await LedgerOutbox(redis_client, trail).drain()
+    assert await redis_client.zscore(keys.LEDGER_DUE, film.job.id) > made_ms
+    assert (await queue.statistics()).oldest_ledger_due_ms == made_ms
+    await queue.rescore(film.job.id)
+    assert (await queue.statistics()).oldest_ledger_due_ms == made_ms
+    trail.close()
+
+
 async def test_films_wait_in_redis_while_the_disk_takes_nothing(
     queue: JobQueue, redis_client: Redis, tmp_path: Path
 ) -> None:

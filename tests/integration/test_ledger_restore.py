@@ -251,6 +251,52 @@ async def test_second_score_that_redis_forgot_comes_back_with_the_first_in_its_h
     assert len(await queue.history(job.id)) == 1
 
 
+async def test_film_that_is_scored_again_is_left_open_though_the_trail_has_two_decisions_of_it(
+    queue: JobQueue, outbox: LedgerOutbox, ledger: LedgerReader, redis_client: Redis
+) -> None:
+    job = make_job()
+    for _ in range(2):  # Redis lost the first outcome while workers ran, so that the film was scored twice
+        await redis_client.flushall()
+        await end(queue, job, scored(flagged=False))
+        await outbox.drain()
+    await queue.rescore(job.id)  # by a gateway whose disk refuses its note
+    assert await ledger.restore_open() == 0
+    assert (await queue.record(job.id)).state is JobState.QUEUED
+
+
+async def test_last_decision_comes_back_also_where_the_clock_went_back_before_it(
+    queue: JobQueue, outbox: LedgerOutbox, ledger: LedgerReader, redis_client: Redis
+) -> None:
+    job = make_job()
+    await end(queue, job, scored(flagged=False))
+    await redis_client.hset(keys.instance(job.id), "done_ms", now_ms() + 2 * 3_600_000)
+    await queue.rescore(job.id)
+    (taken,) = await queue.take("a", count=1, block_ms=0)
+    await queue.finish(taken, scored(flagged=True), model=SCORED_BY, timings=TIMINGS)
+    await outbox.drain()
+    await redis_client.flushall()
+    await ledger.restore_everything(await ledger.verify())
+    assert (await queue.record(job.id)).outcome is Outcome.FLAGGED
+
+
+async def test_disk_that_hangs_keeps_no_film_from_being_taken(
+    queue: JobQueue, trail: AuditTrail, spool: Spool, redis_client: Redis
+) -> None:
+    await trail_is_written(trail)
+    hanging = trail.directory / "worker-hanging.jsonl"
+    os.mkfifo(hanging)  # whoever opens it waits
+    lost, waiting = make_job(), make_job()
+    keep(spool, lost)
+    await queue.submit(waiting)
+    ledger = LedgerReader(redis_client, trail, patience_seconds=0.2)
+    for _ in range(2):
+        await reconcile(queue, spool, ledger=ledger, is_start=True)
+    assert {taken.job.id for taken in await queue.take("a", count=9, block_ms=0)} == {lost.id, waiting.id}
+    writer = os.open(hanging, os.O_RDWR)  # lets go who waits
+    hanging.unlink()
+    os.close(writer)
+
+
 async def test_edited_trail_restores_nothing_by_itself(
     queue: JobQueue, outbox: LedgerOutbox, ledger: LedgerReader, trail: AuditTrail, spool: Spool, redis_client: Redis
 ) -> None:

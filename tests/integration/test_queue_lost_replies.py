@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -123,6 +125,58 @@ async def test_release_whose_reply_is_lost_gives_back_once(
     proxy.lose()
     await lossy_queue.release("a", [taken])
     assert (await lossy_queue.record(taken.job.id)).attempts == 0
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_stop_in_the_middle_of_a_take_gives_back_what_it_took(
+    queue: JobQueue, redis_client: Redis, turns: int
+) -> None:
+    await take_one(queue)
+    jobs = [make_job() for _ in range(3)]
+    for job in jobs:
+        await queue.submit(job)
+    taking = asyncio.create_task(queue.take("stopped", count=2, block_ms=0))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    taking.cancel()
+    (answer,) = await asyncio.gather(taking, return_exceptions=True)
+    await queue.release("stopped", answer if isinstance(answer, list) else [])
+    assert await redis_client.xpending_range(ROUTINE, keys.GROUP, "-", "+", 10, "stopped") == []
+    assert [(await queue.record(job.id)).attempts for job in jobs] == [0, 0, 0]
+
+
+async def test_a_take_whose_answer_never_came_is_given_back(
+    lossy_queue: JobQueue, proxy: LossyProxy, queue: JobQueue
+) -> None:
+    jobs = [make_job() for _ in range(3)]
+    for job in jobs:
+        await queue.submit(job)
+    await _unheard(lossy_queue.take("a", count=2, block_ms=0), proxy)
+    assert sorted([(await queue.record(job.id)).attempts for job in jobs]) == [0, 1, 1]
+    await lossy_queue.release("a", [])
+    assert [(await queue.record(job.id)).attempts for job in jobs] == [0, 0, 0]
+
+
+async def test_a_reap_whose_answer_never_came_is_given_back_as_a_suspect(
+    lossy_queue: JobQueue, proxy: LossyProxy, queue: JobQueue
+) -> None:
+    taken = await take_one(queue)
+    await _unheard(lossy_queue.reap("b", idle_ms=0), proxy)
+    assert (await queue.record(taken.job.id)).attempts == 2
+    await lossy_queue.release("b", [])
+    assert (await queue.record(taken.job.id)).attempts == 1
+    suspect = await queue.reap("c", idle_ms=LONG_MS)
+    assert suspect is not None
+    assert suspect.crashes == 1, "counted once, by the reap that nobody heard"
+
+
+async def _unheard(step: Coroutine[Any, Any, object], proxy: LossyProxy) -> None:
+    """Cut a step off after Redis has carried it out."""
+    proxy.lose_every(1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await step
+    proxy.lose_every(0)
 
 
 async def test_order_to_score_again_whose_reply_is_lost_keeps_the_decision_once(

@@ -113,6 +113,19 @@ async def test_second_payload_of_a_known_film_is_removed(queue: JobQueue, spool:
     assert leftover.id == registered.id
 
 
+@pytest.mark.parametrize(("field", "value"), [("state", "healthy"), ("outcome", "healthy"), ("done_ms", "yesterday")])
+async def test_film_whose_record_is_damaged_is_left_alone_and_its_neighbours_are_not(
+    queue: JobQueue, spool: Spool, redis_client: Redis, field: str, value: str
+) -> None:
+    damaged, lost = keep(spool), keep(spool)
+    await queue.submit(damaged)
+    await redis_client.hset(keys.instance(damaged.id), field, value)
+    report = await reconcile(queue, spool, retention=NOTHING)
+    assert (report.resubmitted, report.removed_payloads) == (1, 0)
+    assert kept(spool) == {damaged, lost}
+    assert (await queue.record(lost.id)).state is JobState.QUEUED
+
+
 async def test_payloads_of_open_films_are_never_removed(queue: JobQueue, spool: Spool) -> None:
     jobs = {keep(spool, age_seconds=90 * 86_400) for _ in range(4)}
     for job in jobs:

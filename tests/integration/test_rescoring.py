@@ -240,6 +240,19 @@ async def test_film_that_an_older_version_ended_leaves_true_counters(
     assert not await redis_client.exists(keys.OPEN_BYTES)
 
 
+async def test_older_oblique_film_that_is_taken_for_the_lateral_leaves_true_counters(
+    queue: JobQueue, worklist: Worklist, redis_client: Redis
+) -> None:
+    side = (await ended(queue, lateral(), study_uid="1.2.3")).job.id
+    oblique = (await ended(queue, unread(Reason.VIEW), study_uid="1.2.3")).job.id
+    await redis_client.hdel(keys.instance(oblique), "counted", "bytes")
+    for film_id in (oblique, side):
+        await queue.rescore(film_id)
+        await end(queue, await take_again(queue), scored(flagged=False))
+    study, _ = await worklist.study("default", "1.2.3")
+    assert (study.outcome, study.films, study.unread) == (RollUp.NOT_FLAGGED, 2, 0)
+
+
 async def test_film_whose_study_was_lost_is_listed_again(
     queue: JobQueue, worklist: Worklist, redis_client: Redis
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
@@ -138,7 +139,9 @@ async def test_corrupt_film_fails_its_own_job_only(watched_queue: JobQueue, watc
     assert all(records[job.id].probability is not None for job in jobs)
 
 
-async def test_payload_changed_in_the_spool_ends_payload_digest(watched_queue: JobQueue, watched_spool: Spool) -> None:
+async def test_payload_changed_in_the_spool_ends_payload_digest_however_often_it_is_queued(
+    watched_queue: JobQueue, watched_spool: Spool
+) -> None:
     job = keep_film(watched_spool, film(20))
     path = watched_spool.read(job)
     payload = bytearray(path.read_bytes())
@@ -146,6 +149,9 @@ async def test_payload_changed_in_the_spool_ends_payload_digest(watched_queue: J
     path.write_bytes(payload)
     await watched_queue.submit(job)
     assert (await all_done(watched_queue, [job]))[job.id].reason is Reason.PAYLOAD_DIGEST
+    await watched_queue.requeue(job.id)
+    assert (await all_done(watched_queue, [job]))[job.id].reason is Reason.PAYLOAD_DIGEST
+    assert [past.reason for past in await watched_queue.history(job.id)] == [Reason.PAYLOAD_DIGEST]
 
 
 async def test_payload_that_stays_away_ends_retries_exhausted(watched_queue: JobQueue, watched_spool: Spool) -> None:
@@ -185,6 +191,18 @@ async def test_a_stopped_worker_exits_cleanly_and_burns_no_attempt(
     records = await all_done(queue, jobs)
     assert {record.attempts for record in records.values()} == {1}
     assert not any(event.get("action") == "job_taken_over" for event in second.events())
+
+
+async def test_a_worker_that_is_told_to_stop_again_and_again_still_ends_with_0(new_worker: NewWorker) -> None:
+    worker = new_worker()
+    worker.start()
+
+    def has_ended() -> bool:
+        worker.process.send_signal(signal.SIGTERM)
+        return worker.process.poll() is not None
+
+    await eventually(has_ended)
+    assert worker.process.returncode == 0
 
 
 async def test_a_worker_waits_for_redis_and_says_so_once(

@@ -17,7 +17,9 @@ from services.jobs.bundle_store import BundleStore
 from services.jobs.errors import ActivationConflict
 from services.jobs.queue import JobQueue
 from services.jobs.spool import Spool
+from services.worker.heartbeat import EXIT_HUNG
 from tests.support.bundles import write_explaining_bundle, write_tiny_bundle
+from tests.support.directed_worker import Directions
 from tests.support.films import png_film
 from tests.support.outcomes import all_done, eventually
 from tests.support.redis_server import RedisServer
@@ -34,7 +36,7 @@ class Workers:
         self.started: list[WorkerProcess] = []
         self.own = write_tiny_bundle(directory / "own", name="own")
 
-    def start(self, *, wait: bool = True, **settings: object) -> WorkerProcess:
+    def start(self, *, wait: bool = True, module: str = "services.worker", **settings: object) -> WorkerProcess:
         directory = self._directory / f"worker-{len(self.started)}"
         directory.mkdir()
         places = {
@@ -48,7 +50,7 @@ class Workers:
             "CXR_WORKER_THREADS": 1,
             "CXR_WORKER_HEARTBEAT_SECONDS": 0.3,
         }
-        self.started.append(WorkerProcess(directory, **(places | settings)))
+        self.started.append(WorkerProcess(directory, module=module, **(places | settings)))
         self.started[-1].start(wait=wait)
         return self.started[-1]
 
@@ -151,6 +153,21 @@ async def test_a_worker_that_runs_but_cannot_serve_what_is_active_gives_its_film
     assert any(event.get("action") == "jobs_released" for event in pinned.events())
     workers.start()
     assert await scored_by(queue, spool, 1) == "explaining"
+
+
+async def test_a_worker_that_has_to_give_up_ends_although_a_batch_does_not_return(
+    workers: Workers, activation: BundleActivation, queue: JobQueue, spool: Spool, tmp_path: Path
+) -> None:
+    (told := tmp_path / "told").mkdir()
+    directions = Directions(told)
+    directions.hold()
+    held = workers.start(module="tests.support.directed_worker", TRIAGE_TEST_DIRECTIONS=told)
+    job = await submit_film(queue, spool, png_film(seed=1))
+    await eventually(lambda: bool(directions.attempts()))
+    await activation.propose("0" * 64, attempt="one", by="me", seconds=60, seen=await activation.read())
+    await activation.activate("one")
+    assert await asyncio.to_thread(held.process.wait, 60) == EXIT_HUNG
+    assert (await queue.record(job.id)).attempts == 0, "given back"
 
 
 async def test_a_worker_that_is_killed_while_it_prepares_is_a_refusal(

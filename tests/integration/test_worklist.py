@@ -19,6 +19,7 @@ from services.jobs import keys
 from services.jobs.connection import connect_gateway
 from services.jobs.errors import RecordCorrupt, StudyNotFound
 from services.jobs.queue import JobQueue, QueueLimits
+from services.jobs.queue.scripted import PAGE
 from services.jobs.records import Priority, TakenJob, moment
 from services.jobs.worklist import RollUp, StudySummary, Worklist, WorklistFilter
 from tests.support.jobs import SCORED_BY, TIMINGS, lateral, make_job, now_ms, scored, unread
@@ -247,6 +248,36 @@ async def test_expired_study_leaves_the_list_and_then_the_index(
     await queue.reconcile()
     index = keys.worklist("default", Priority.ROUTINE, RollUp.NOT_FLAGGED)
     assert await redis_client.zrange(index, 0, -1) == ["kept"]
+
+
+async def test_expired_study_leaves_the_index_behind_any_number_that_live_on(
+    queue: JobQueue, redis_client: Redis
+) -> None:
+    index = keys.worklist("default", Priority.ROUTINE, RollUp.NOT_FLAGGED)
+    pipe = redis_client.pipeline()
+    pipe.sadd(keys.SITES, "default")
+    for number in range(PAGE):
+        pipe.zadd(index, {f"1.2.{number}": number})
+        pipe.hset(keys.study("default", f"1.2.{number}"), "site", "default")
+    pipe.zadd(index, {"expired": PAGE})
+    await pipe.execute()
+    for _ in range(200):  # each draws where it looks; all but one in 2^200 runs of this test see it
+        await queue.reconcile()
+        if await redis_client.zscore(index, "expired") is None:
+            break
+    assert await redis_client.zcard(index) == PAGE
+
+
+async def test_site_without_studies_is_looked_at_no_more_until_it_sends_again(
+    queue: JobQueue, worklist: Worklist, redis_client: Redis
+) -> None:
+    await finish(queue, await submit(queue, "1.2.3", site="once"), unread(Reason.WITHDRAWN))
+    await finish(queue, await submit(queue, "1.2.3", site="scored"), SCORED_CLEAR)
+    await queue.submit(make_job(site="waiting"))
+    await queue.reconcile()
+    assert await redis_client.smembers(keys.SITES) == {"scored", "waiting"}
+    await submit(queue, "1.2.4", site="once")
+    assert {study.site for study in await walk(worklist)} == {"once", "scored", "waiting"}
 
 
 async def test_study_with_an_open_film_never_expires(queue: JobQueue, redis_client: Redis) -> None:

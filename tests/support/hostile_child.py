@@ -10,6 +10,7 @@ import ctypes
 import errno
 import mmap
 import os
+import resource
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from services.worker.decoding.messages import OPENED, FilmOrder, encode
+from services.worker.decoding.messages import OPENED, FilmOrder, ReplyStatus, encode
 from services.worker.decoding.zygote import run_zygote
 from tests.support.obedient_child import CHANNEL, Obeyed, gray, obey
 
@@ -80,6 +81,7 @@ ATTEMPTS: dict[str, Callable[[str], object]] = {
     "process-vm": _map_the_worker,
     "mount": lambda path: _through_libc("mount", b"none", path.encode(), b"tmpfs", 0, None),
     "memfd": lambda _: os.memfd_create("more"),
+    "raise-processor-time": lambda _: resource.prlimit(0, resource.RLIMIT_CPU, (3_600_000, 3_600_000)),
     "raise-limits": lambda _: _through_libc("setrlimit", 9, ctypes.byref((ctypes.c_ulong * 2)(2**63, 2**63))),
 }
 
@@ -102,6 +104,12 @@ def attack(order: FilmOrder, payload: int) -> Obeyed:
         case "other-film":
             reply, pixels = gray(order, 1)
             return reply.model_copy(update={"sha256": "0" * 64}), pixels
+        case "aeon":
+            reply, pixels = gray(order, 1)
+            return reply.model_copy(update={"decode_ms": 1e300}), pixels
+        case "patient-in-the-log":
+            reply, _ = gray(order, 1)
+            return reply.model_copy(update={"status": ReplyStatus.NOT_ASSESSED, "error": "Doe^John 1970"}), ()
         case "shapes":
             os.write(CHANNEL, _claiming(order, b"[1000000000,1000000000]"))
         case "many-shapes":

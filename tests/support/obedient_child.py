@@ -43,6 +43,9 @@ def obey(order: FilmOrder, payload: int) -> Obeyed:
             return _hoard(order, int(value))
         case "fail":
             return _refusal(order, Reason(value)), ()
+        case "linger":
+            os.write(CHANNEL, encode(gray(order, 0)[0]))
+            time.sleep(3600)
         case "chatter":
             print("noise of a codec", flush=True)
             os.write(2, b"noise of a codec\n")

@@ -50,8 +50,8 @@ def _one(name: str, file: str, old: str, new: str = "", *, directed: str | None 
 
 _COUNT_CRASH = "if not is_aside then film.crashes = redis.call('HINCRBY', instance(film.id), 'crashes', 1) end"
 _FREE_FIRST = "  free(film.priority, film.mid)\n  redis.call('ZREM', RETRY, film.id)\n"
-_LEAVE_AND_SETTLE = "  leave_open(film)\n  settle(film, verdict, now_ms(), by)\n"
-_SETTLE_AND_LEAVE = "  settle(film, verdict, now_ms(), by)\n  leave_open(film)\n"
+_LEAVE_AND_SETTLE = "  leave_open(film)\n  settle(film, verdict, done_at(film), by)\n"
+_SETTLE_AND_LEAVE = "  settle(film, verdict, done_at(film), by)\n  leave_open(film)\n"
 _ASK_HOLDER = "if holder(priority, mid) ~= consumer then return -1 end\n"
 _COUNT_NO_LONGER = "  if film.counted then count_outcome(film, film.counted, -1) end\n"
 _KEEP_PAST = "local kept = redis.call('RPUSH'"

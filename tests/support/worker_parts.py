@@ -28,6 +28,7 @@ from services.worker.heartbeat import HeartbeatThread, Watchdog
 from services.worker.loading import LoadedBundle
 from services.worker.probes import Readiness
 from services.worker.serving import Serving
+from services.worker.settling import Settler
 from services.worker.switching import ServedBundles
 from tests.support.bundles import tiny_manifest
 
@@ -92,14 +93,23 @@ async def running_worker(
         await decoding.start()
         stack.push_async_callback(decoding.close)
         bundles = served_bundles(scorer, watchdog=watchdog)
-        consumer = Consumer(
+        readiness = Readiness()
+        settler = Settler(
             name,
             queue=queue,
             assessor=Assessor(spool=spool, decoding=decoding, bundles=bundles),
             heartbeat=heartbeat,
-            readiness=Readiness(),
+            readiness=readiness,
             model=lambda: bundles.model,
-            limits=ConsumerLimits(in_flight=8, idle_seconds=idle_seconds, max_crashes=3, drain_seconds=0.5),
+            max_crashes=3,
+        )
+        consumer = Consumer(
+            name,
+            queue=queue,
+            settler=settler,
+            heartbeat=heartbeat,
+            readiness=readiness,
+            limits=ConsumerLimits(in_flight=8, idle_seconds=idle_seconds, drain_seconds=0.5),
         )
         batching = asyncio.create_task(bundles.run())
         consuming = asyncio.create_task(consumer.run(stop))

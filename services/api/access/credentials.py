@@ -62,6 +62,11 @@ def read_credential(text: str) -> Credential | None:
     return None if match is None else Credential(id=match[1], secret=match[2])
 
 
+def is_password(authorization: str) -> bool:
+    """Return whether an ``Authorization`` header is Basic: what a browser was told once, it sends by itself."""
+    return authorization.strip().partition(" ")[0].lower() == "basic"
+
+
 def credential_in(authorization: str) -> Credential | None:
     """Return the key in an ``Authorization`` header: Bearer, or the password of Basic (RFC 9110 §11.4)."""
     scheme, _, value = authorization.strip().partition(" ")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,14 +25,27 @@ from services.jobs.settings import SettingsError
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 10.0
 
 
 class KeyRing:
     """The keys of a file. Safe to ask while ``watch`` replaces them: both happen in the event loop."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file; raise ``SettingsError`` where it is none, or holds no key that is valid."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read: Callable[[Path], bytes] = read_content,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        """Read the file; raise ``SettingsError`` where it is none, or holds no key that is valid.
+
+        ``read`` is how later looks read it; one that takes longer than ``patience_seconds`` is told of.
+        """
         self._path = path
+        self._read = read
+        self._patience_seconds = patience_seconds
+        self._reading: asyncio.Task[bytes] | None = None
         self._keys = {key.id: key for key in read_keys(path)}
         self._content: bytes | None = None
         self._fault: str | None = None
@@ -72,8 +86,7 @@ class KeyRing:
     async def look(self) -> None:
         """Take the file's keys if it has changed; keep those that are known if it cannot be read or is none."""
         try:
-            # In a thread: the file may lie on a file system that hangs.
-            content = await asyncio.to_thread(read_content, self._path)
+            content = await self._content_now()
             if content != self._content:
                 self._take(parse_keys(content))
                 self._content = content
@@ -82,6 +95,16 @@ class KeyRing:
         else:
             self._recover()
         self._tell_whether_anybody_gets_in()
+
+    async def _content_now(self) -> bytes:
+        """Return the file's content. Read in a thread, one at most: it may lie on a file system that hangs."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(asyncio.to_thread(self._read, self._path))
+        done, _ = await asyncio.wait({self._reading}, timeout=self._patience_seconds)
+        if not done:
+            raise TimeoutError("the keys file's disk does not answer")
+        reading, self._reading = self._reading, None
+        return reading.result()
 
     def _take(self, keys: tuple[StoredKey, ...]) -> None:
         before, self._keys = self._keys, {key.id: key for key in keys}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,7 +117,10 @@ def parse_keys(content: bytes) -> tuple[StoredKey, ...]:
 
 def read_content(path: Path) -> bytes:
     """Return what is in a keys file; raise ``OSError``, also where it is larger than any keys file."""
-    with path.open("rb") as file:
+    # Not blocking: a pipe in its place would have us wait for somebody who writes into it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise OSError(errno.EFBIG, "too large for a keys file")

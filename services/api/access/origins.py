@@ -1,13 +1,13 @@
 """Whether a browser sends a request for our own page, or for somebody else's.
 
 A cookie goes along by itself, so a request that changes something and comes by cookie must say that our page made it.
+A password that the browser was told goes along by itself, too; programs send one as well, and say nothing of pages.
 The scheme is not compared: behind a proxy that ends TLS we do not know the page's. A gateway that is open, on loopback,
 is within reach of every page that its user's browser shows; there the name it is asked by counts, too.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -55,6 +55,17 @@ def check_local(request: Request) -> None:
     """
     if _is_name_of_internet(request.headers.get("host", "")):
         raise ForeignOrigin(_REFUSAL_OF_NAME)
+    check_browser(request)
+
+
+def check_browser(request: Request) -> None:
+    """Return if no browser sends this, or one that only reads, or one for our own page.
+
+    Raises
+    ------
+    ForeignOrigin
+        If a browser sends a change for another page.
+    """
     is_browser = "origin" in request.headers or "sec-fetch-site" in request.headers
     if is_browser and request.method not in SAFE_METHODS:
         check_origin(request)
@@ -62,14 +73,9 @@ def check_local(request: Request) -> None:
 
 def _is_name_of_internet(host: str) -> bool:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.rstrip(".").lower()
-    if "." not in name or name.endswith(".localhost"):
-        return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return True
-    return False
+    name = name.strip("[]").rstrip(".").lower()
+    # What ends in a number is an address (no domain of the internet does), `[::ffff:127.0.0.1]` and `127.1` included.
+    return "." in name and not name.endswith(".localhost") and not name.rpartition(".")[2].isdecimal()
 
 
 def _host_of(origin: str) -> str | None:

@@ -68,20 +68,20 @@ class TokenBuckets:
 
 
 class FailureThrottle:
-    """Counts wrong keys by address."""
+    """Counts wrong keys by address, and what valid ones are refused by their ids, so that nobody fills the trail."""
 
     def __init__(self, *, per_minute: int, clock: Clock = time.monotonic) -> None:
         self._buckets = TokenBuckets(per_second=per_minute / 60, burst=per_minute, clock=clock)
 
-    def count(self, address: str) -> None:
-        """Count one wrong key.
+    def count(self, name: str) -> None:
+        """Count one failure of an address, or of a key's id.
 
         Raises
         ------
         TooManyFailures
-            If there were too many from this address in the last minute.
+            If there were too many of this name in the last minute.
         """
-        seconds = self._buckets.take(_network(address))
+        seconds = self._buckets.take(_network(name))
         if seconds:
             raise TooManyFailures(
                 "Too many wrong keys came from this address. Correct the key; come again after Retry-After seconds.",

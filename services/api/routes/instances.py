@@ -139,7 +139,7 @@ async def submit(
     if submission.is_new:
         gateway.note(AuditEvent.ACCEPTED, record, request)
     if query.wait and record.state is not JobState.DONE:
-        record = await gateway.completions.wait(record.id, query.wait)
+        record = await gateway.outcome(record.id, caller, query.wait)
     return record_response(record, status=200 if record.state is JobState.DONE else 202)
 
 

@@ -41,7 +41,8 @@ export async function showSigning(kind) {
     isShown = false;
     byId("session").hidden = true;
   }
-  if (kind === "connected" && !isShown) await troubleWith(showWho); // the next look tries again
+  // Also where the worklist is refused: a key that may not read it has to be signed out before another one is given.
+  if ((kind === "connected" || kind === "failing") && !isShown) await troubleWith(showWho); // the next look tries again
 }
 
 async function begin(key) {

@@ -36,6 +36,7 @@ class Chain:
         self._service = service
         self._largest_bytes = largest_bytes
         self._path: Path | None = None
+        self._before: str | None = None
         self._descriptor = -1
         self._size_bytes = 0
         self._head = EMPTY
@@ -54,7 +55,8 @@ class Chain:
             If the disk does not take them; nothing of them is left then, or is removed before the next attempt.
         """
         if self._path is None or not self._is_in_place(self._path) or self._size_bytes >= self._largest_bytes:
-            self._begin(continues=self.name)
+            self._before = self.name or self._before  # kept where the disk refuses the next file for a while
+            self._begin(continues=self._before)
         self._write(notes)
         return self._head
 

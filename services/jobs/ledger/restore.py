@@ -11,11 +11,13 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ from redis.asyncio import Redis
 from model.decision import Outcome
 from services.jobs import keys, lua
 from services.jobs.connection import bounded
-from services.jobs.errors import RecordCorrupt
+from services.jobs.errors import LedgerUnavailable, RecordCorrupt
 from services.jobs.ledger.decisions import LedgeredDecision
 from services.jobs.ledger.entries import AuditEvent, Head
 from services.jobs.ledger.heads import Heads
@@ -38,9 +40,11 @@ from services.jobs.stored import dump_job, load_job
 logger = logging.getLogger(__name__)
 
 RECORDS_LIVE: Final = timedelta(days=31)  # RECORD_SECONDS of shared.lua
+LONGEST_LOOK_SECONDS: Final = 30.0  # 1.5 million lines; a start has open films wait for it
 _CLOCKS_DIFFER_MS: Final = 86_400_000
 _AT_ONCE: Final = 64  # scripts on their way, so that one sync of Redis' log serves many
-_FILMS_IN_MEMORY: Final = 50_000
+_FILMS_IN_MEMORY: Final = 20_000  # 16 KB each with 14 findings (measured 2026-11-21), and its command has the machine
+_OPEN_FILMS: Final = 50_000  # more than may be open
 _PATIENCE_SECONDS: Final = 10.0
 
 
@@ -55,11 +59,19 @@ class Restored(StrEnum):
 
 
 class LedgerReader:
-    """Reads the trail when something is missing, and gives Redis back what it says."""
+    """Reads the trail when something is missing, and gives Redis back what it says.
 
-    def __init__(self, redis: Redis, trail: AuditTrail) -> None:
+    With ``patience_seconds`` a look at the trail that takes longer counts as failed: films wait behind it.
+    """
+
+    def __init__(
+        self, redis: Redis, trail: AuditTrail, *, patience_seconds: float | None = LONGEST_LOOK_SECONDS
+    ) -> None:
         self._redis = redis
         self._trail = trail
+        self._patience_seconds = patience_seconds
+        # Its own: looks that a disk holds for ever would take one after another of the threads that films need.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit-reader")
         self._heads = Heads(redis)
         self._script = redis.register_script(lua.source("restore"))
 
@@ -77,9 +89,7 @@ class LedgerReader:
         wanted = {job.id: job for job in jobs}
         since_ms = min(job.submitted_ms for job in jobs) - _CLOCKS_DIFFER_MS
         heads = await self._heads.known()
-        report, films = await asyncio.to_thread(
-            read_films, self._trail.directory, heads, is_wanted=wanted.__contains__, since_ms=since_ms
-        )
+        report, films = await self._read(heads, is_wanted=wanted.__contains__, since_ms=since_ms)
         if not report.is_sound:
             facts = {"action": "ledger_unsound", "findings": len(report.findings)}
             logger.error("audit trail is not sound, films are scored again", extra=facts)
@@ -95,7 +105,7 @@ class LedgerReader:
         A Redis that lost the tail of its log takes films for open that were finished. Raises as ``restore`` does.
         """
         async with bounded(_PATIENCE_SECONDS):
-            film_ids: Any = await self._redis.zrange(keys.OPEN, 0, _FILMS_IN_MEMORY - 1)
+            film_ids: Any = await self._redis.zrange(keys.OPEN, 0, _OPEN_FILMS - 1)
             pipe = self._redis.pipeline(transaction=False)
             for film_id in film_ids:
                 pipe.hget(keys.instance(film_id), "job")
@@ -123,9 +133,15 @@ class LedgerReader:
         QueueUnavailable, LedgerUnavailable
             If Redis or the trail cannot be read; what was restored until then stays.
         """
-        heads = await self._heads.known()
+        heads, film_ids = await self._heads.known(), set[str]()
+
+        def only_count(film_id: str) -> bool:
+            film_ids.add(film_id)
+            return False
+
+        await self._read(heads, is_wanted=only_count, since_ms=_since_ms(is_trusted=report.is_sound))
         # As many looks at the trail as keep the films of one look in memory.
-        looks = 1 + report.entries // _FILMS_IN_MEMORY
+        looks = 1 + len(film_ids) // _FILMS_IN_MEMORY
         ends = Counter[Restored]()
         for look in range(looks):
             ends.update(await self._restore_part(heads, look, looks, is_trusted=report.is_sound))
@@ -136,18 +152,25 @@ class LedgerReader:
         self, heads: Mapping[str, Head], look: int, looks: int, *, is_trusted: bool
     ) -> Counter[Restored]:
         """Restore the films of which this look is to care, by their ids."""
-        since_ms = int(1000 * (time.time() - RECORDS_LIVE.total_seconds())) - _CLOCKS_DIFFER_MS
-        _, films = await asyncio.to_thread(
-            read_films,
-            self._trail.directory,
+        _, films = await self._read(
             heads,
             is_wanted=lambda film_id: int(film_id[:8], 16) % looks == look,
-            since_ms=since_ms if is_trusted else 0,
+            since_ms=_since_ms(is_trusted=is_trusted),
         )
         lost = [_Lost(film.decisions[-1].job, film, False) for film in films.values() if is_trusted or _is_safe(film)]
         ends = Counter((await self._restore_all(lost)).values())
         ends[Restored.UNTRUSTED] += len(films) - len(lost)
         return ends
+
+    async def _read(
+        self, heads: Mapping[str, Head], *, is_wanted: Callable[[str], bool], since_ms: int
+    ) -> tuple[Verification, dict[str, LedgeredFilm]]:
+        look = partial(read_films, self._trail.directory, heads, is_wanted=is_wanted, since_ms=since_ms)
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, look)
+        except TimeoutError as error:
+            raise LedgerUnavailable("the audit trail takes too long to read") from error
 
     async def _restore_all(self, lost: Sequence[_Lost]) -> dict[str, Restored]:
         ends: dict[str, Restored] = {}
@@ -202,6 +225,11 @@ def _entry(past: LedgeredDecision, replaced_ms: int) -> str:
     entry |= {"counted": past.counted} if past.counted is not None else {}
     entry |= {"taken_ms": str(past.taken_ms)} if past.taken_ms is not None else {}
     return json.dumps(entry)
+
+
+def _since_ms(*, is_trusted: bool) -> int:
+    """Return when a chain may have ended to matter for records that live; all matter where one has findings."""
+    return int(1000 * (time.time() - RECORDS_LIVE.total_seconds())) - _CLOCKS_DIFFER_MS if is_trusted else 0
 
 
 def _is_safe(film: LedgeredFilm) -> bool:

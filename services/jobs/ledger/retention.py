@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import logging
 import os
 import time
@@ -18,14 +19,17 @@ from typing import Final
 
 from services.jobs.disk import sync_directory
 from services.jobs.errors import LedgerUnavailable, QueueUnavailable
-from services.jobs.ledger.chain_files import chain_files, head_of, last_line
+from services.jobs.ledger.chain_files import anchors_of, chain_files, head_of, last_line
+from services.jobs.ledger.checking import ChainCheck
 from services.jobs.ledger.entries import AuditEvent, Note, time_ms_of
 from services.jobs.ledger.heads import Heads
 from services.jobs.ledger.trail import AuditTrail
+from services.jobs.ledger.verify import whole_lines
 
 logger = logging.getLogger(__name__)
 
 _EVERY_SECONDS: Final = 86_400.0
+_PATIENCE_SECONDS: Final = 60.0  # for the trail's writer, so that a thread of ours is not held for ever
 
 
 async def retire_daily(trail: AuditTrail, heads: Heads, keep: timedelta) -> None:
@@ -49,22 +53,59 @@ async def retire(trail: AuditTrail, heads: Heads, keep: timedelta) -> int:
     LedgerUnavailable, OSError
         If that cannot be written, or the file not removed; the rest stays.
     QueueUnavailable
-        If Redis cannot be told; the file is gone then, and the trail says so.
+        If Redis cannot be told; the file stays, and is retired the next time.
     """
     before_ms = int(1000 * (time.time() - keep.total_seconds()))
     retired = 0
     for path in await asyncio.to_thread(chain_files, trail.directory):
-        with _chain_of_an_ended_process(path) as is_ended:
-            if not is_ended or await asyncio.to_thread(_ended_ms, path) >= before_ms:
-                continue
-            head = head_of(path)
-            facts = {"file": path.name, "last": None if head is None else str(head)}
-            await asyncio.wrap_future(trail.append([Note(event=AuditEvent.CHAIN_RETIRED, facts=facts)]))
-            path.unlink()
-            sync_directory(path.parent)
-        await heads.forget(path.name)
-        retired += 1
+        # In a thread, every step of it: a disk that hangs must not stop the films.
+        if await asyncio.to_thread(_explain, trail, path, before_ms):
+            await heads.forget(path.name)  # first: what Redis names is missed, whatever a line says
+            await asyncio.to_thread(_remove, path)
+            retired += 1
     return retired
+
+
+def _explain(trail: AuditTrail, path: Path, before_ms: int) -> bool:
+    """Write down that a chain is retired, if its process has ended and its time is over; return whether that is so."""
+    with _chain_of_an_ended_process(path) as is_ended:
+        if not is_ended or _ended_ms(path) >= before_ms:
+            return False
+        head = head_of(path)
+        facts = {"file": path.name, "last": None if head is None else str(head)}
+        retiring = Note(event=AuditEvent.CHAIN_RETIRED, facts=facts)
+        trail.append([*_explanations_in(path), retiring]).result(_PATIENCE_SECONDS)
+    return True
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)  # others may retire it at the same time
+    sync_directory(path.parent)
+
+
+def _explanations_in(path: Path) -> list[Note]:
+    """Return again what a sound chain says of retired files that others still name, or they would be missed after it.
+
+    A process that runs for years names at its start a file that was retired since, by one that was retired since.
+    """
+    check, explained = ChainCheck(path.name, ()), []
+    for line in whole_lines(path, []):
+        place = check.see(line)
+        if place is not None and place.event == AuditEvent.CHAIN_RETIRED:
+            explained.append(json.loads(line))
+    if not explained or check.findings:
+        return []
+    others = (other for other in chain_files(path.parent) if other != path)
+    named = {name for other in others for name in anchors_of(other)}
+    return [
+        Note(
+            event=AuditEvent.CHAIN_RETIRED,
+            is_success=entry["success"],
+            facts={fact: entry.get(fact) for fact in ("file", "last", "code")},
+        )
+        for entry in explained
+        if entry.get("file") in named
+    ]
 
 
 async def accept_loss(trail: AuditTrail, heads: Heads, file: str) -> None:

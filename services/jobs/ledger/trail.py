@@ -22,7 +22,7 @@ from services.jobs.settings import AuditSettings
 
 logger = logging.getLogger(__name__)
 
-BUFFERED_NOTES: Final = 10_000  # about 5 MB
+BUFFERED_NOTES: Final = 10_000  # about 7 MB
 _GROUP: Final = 500
 _RETRY_SECONDS: Final = 1.0
 _LAST_WORDS_SECONDS: Final = 5.0
@@ -154,7 +154,8 @@ class AuditTrail:
                 self._is_ending = True
                 orders = [done for _, done in self._orders]
             for done in orders:
-                done.set_exception(LedgerUnavailable("the audit trail is closed"))
+                if done.running() or done.set_running_or_notify_cancel():
+                    done.set_exception(LedgerUnavailable("the audit trail is closed"))
             self._chain.close()
 
     def _write_all(self) -> None:
@@ -169,8 +170,8 @@ class AuditTrail:
             if not is_written:
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_ending, _RETRY_SECONDS)
-        if self.waiting:
-            logger.error("audit entries lost", extra={"action": "audit_entries_lost", "count": self.waiting})
+        if lost := self.waiting + self._dropped:
+            logger.error("audit entries lost", extra={"action": "audit_entries_lost", "count": lost})
 
     def _has_work(self) -> bool:
         has_begun = self._position is not None
@@ -205,14 +206,15 @@ class AuditTrail:
             with self._changed:
                 if not self._orders:
                     return
-                notes, done = self._orders.popleft()
-            if not done.set_running_or_notify_cancel():
-                continue  # who ordered it has gone, and comes again
-            try:
-                done.set_result(self._append(notes))
-            except OSError as error:
-                self._report(error)
-                done.set_exception(LedgerUnavailable(f"the audit trail cannot be written: {type(error).__name__}"))
+                notes, done = self._orders[0]
+            if done.set_running_or_notify_cancel():  # else who ordered it has gone, and comes again
+                try:
+                    done.set_result(self._append(notes))
+                except OSError as error:
+                    self._report(error)
+                    done.set_exception(LedgerUnavailable(f"the audit trail cannot be written: {type(error).__name__}"))
+            with self._changed:
+                self._orders.popleft()  # only now: whoever waits for it is answered whatever ends this thread
 
     def _append(self, notes: Sequence[Note]) -> tuple[str, Head]:
         head = self._chain.append(notes)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,31 +67,53 @@ def verify(
     Raises
     ------
     LedgerUnavailable
-        If the directory cannot be read.
+        If the directory cannot be read, or changed meanwhile.
     """
     try:
-        files = chain_files(directory)
-        anchors = {path.name: anchors_of(path) for path in files}
+        files, look, named = chain_files(directory), _Look(), set[str]()
+        anchors = {path: _anchors(path, look) for path in files}
         witnesses = _witnesses([heads or {}, *anchors.values()])
-        look, named = _Look(), set(heads or ())
         for path in files:
             known = witnesses.get(path.name, set())
-            if not (since_ms and _ended_before(path, since_ms, known)):
-                _check(path, known, look, on_entry)
-                named |= set(anchors[path.name])
-        missing = named - set(anchors) - look.retired
+            with _told_where_unreadable(path, look):
+                if not (since_ms and _ended_before(path, since_ms, known)):
+                    _check(path, known, look, on_entry)
+                    named |= set(anchors[path])
+        # What Redis names is missed whatever a line says: anybody who can write the files can add lines.
+        missing = ((named - look.retired) | set(heads or ())) - {path.name for path in files}
     except OSError as error:
         raise LedgerUnavailable(f"the audit trail cannot be read: {type(error).__name__}") from error
     for name in sorted(missing):
         detail = "Redis or another chain names this file"
         look.findings.append(Finding(file=name, line=0, damage=Damage.MISSING_FILE, detail=detail))
-    if heads is None:
-        look.notes.append("without Redis, cut tails and changed last lines are noticed only up to the next start")
-    else:
-        unknown = sum(path.name not in heads for path in files)
-        if unknown:
-            look.notes.append(f"Redis does not know where {unknown} of the chains end; chains begun later may")
+    look.notes.extend(_unchecked(files, heads))
     return Verification(chains=len(files), entries=look.entries, findings=tuple(look.findings), notes=tuple(look.notes))
+
+
+def _unchecked(files: Sequence[Path], heads: Mapping[str, Head] | None) -> Iterator[str]:
+    if heads is None:
+        yield "without Redis, cut tails and changed last lines are noticed only up to the next start"
+    elif unknown := sum(path.name not in heads for path in files):
+        yield f"Redis does not know where {unknown} of the chains end; chains begun later may"
+
+
+@contextmanager
+def _told_where_unreadable(path: Path, look: _Look) -> Iterator[None]:
+    """Make a chain that cannot be read a finding: it may hold anything, and the others can be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise  # retired while we look: another look finds it so
+    except OSError as error:
+        finding = Finding(file=path.name, line=0, damage=Damage.UNREADABLE, detail=type(error).__name__)
+        if finding not in look.findings:
+            look.findings.append(finding)
+
+
+def _anchors(path: Path, look: _Look) -> Mapping[str, Head]:
+    with _told_where_unreadable(path, look):
+        return anchors_of(path)
+    return {}
 
 
 def _witnesses(named: Iterable[Mapping[str, Head]]) -> Mapping[str, set[Head]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,19 @@ from services.jobs.records import JobState, Priority, Record
 from services.jobs.status import QueueStatistics, WorkerStatus, read_status
 from services.jobs.stored import RECORD_FIELDS
 
+logger = logging.getLogger(__name__)
+
 _WORKER_SILENT_MS = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What Redis says of a film when the spool asks: its state, and which payload it names (none once forgotten)."""
+    """What Redis says of a film when the spool asks: its state, and which payload it names (none once forgotten).
 
-    state: JobState
+    ``state`` is ``None`` where somebody has damaged what Redis says; such a film keeps nobody from asking for others.
+    """
+
+    state: JobState | None
     payload: str | None
     outcome: Outcome | None
     done_ms: int | None
@@ -47,11 +53,9 @@ class Looking(Scripted):
         """Return what Redis knows of these films; the unknown ones are missing."""
         found = await self._fields(film_ids, ("state", "payload", "outcome", "done_ms"))
         return {
-            film_id: Registration(
-                state=JobState(state), payload=payload, outcome=outcome and Outcome(outcome), done_ms=done and int(done)
-            )
-            for film_id, (state, payload, outcome, done) in zip(film_ids, found, strict=True)
-            if state is not None
+            film_id: _registration(film_id, *fields)
+            for film_id, fields in zip(film_ids, found, strict=True)
+            if fields[0] is not None
         }
 
     async def _fields(self, film_ids: Iterable[str], names: Sequence[str]) -> list[Any]:
@@ -97,3 +101,18 @@ class Looking(Scripted):
     async def identity(self) -> str:
         """Return what changes when Redis may have forgotten something: it restarted, failed over, or was flushed."""
         return await self._ask(identity(self._redis))
+
+
+def _registration(
+    film_id: str, state: str, payload: str | None, outcome: str | None, done_ms: str | None
+) -> Registration:
+    try:
+        return Registration(
+            state=JobState(state),
+            payload=payload,
+            outcome=Outcome(outcome) if outcome is not None else None,
+            done_ms=int(done_ms) if done_ms is not None else None,
+        )
+    except ValueError:
+        logger.error("a film's registration cannot be read", extra={"action": "record_unreadable", "job_id": film_id})
+        return Registration(state=None, payload=payload, outcome=None, done_ms=None)

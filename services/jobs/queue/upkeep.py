@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 
 from model.decision import not_assessed
 from model.errors import Reason
@@ -63,10 +64,17 @@ class Upkeep(Scripted):
             offset += still_open
             if looked_at < PAGE:
                 break
+        await self.recount()
+        await self._run("prune", _STUDY_RETENTION_MS, PAGE, random.random())
+        return requeued
+
+    async def recount(self) -> None:
+        """Count the open films anew, so that room which nobody uses is not refused. Once a minute.
+
+        Workers of 0.1.0 end films without counting them; while such a worker lives, only gateways know better.
+        """
         if await self._run("recount", _RECOUNT_AT_MOST):
             logger.warning("counters of open films were wrong", extra={"action": "open_films_recounted"})
-        await self._run("prune", _STUDY_RETENTION_MS, PAGE)
-        return requeued
 
     async def heal_clock(self) -> bool:
         """Heal what a clock of Redis that went back left in the future; return whether it had. At every heartbeat.

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 ROUTINE_SHARE = 8  # one of so many taken jobs is routine while routine waits
 _WORKER_FORGOTTEN_MS = 600_000
+_NEVER_IDLE_MS = 10**12  # beyond what a suspect that was put aside pretends (shared.lua): a reap that finds nothing new
 
 
 class Working(Scripted):
@@ -101,10 +102,24 @@ class Working(Scripted):
         return int(reply) != 0
 
     async def release(self, consumer: str, taken: list[TakenJob]) -> None:
-        """Give jobs back unharmed: the next ``take`` (for suspects ``reap``) has them, and no attempt is burned."""
-        if taken:
-            entries = [part for one in taken for part in (one.job.priority, one.message_id, one.job.id)]
+        """Give jobs back unharmed: the next ``take`` (for suspects ``reap``) has them, and no attempt is burned.
+
+        With them goes what a ``take`` or ``reap`` was handed whose answer nobody heard, because it was cancelled.
+        """
+        given_back = [*taken, *await self._unheard(consumer)]
+        if given_back:
+            entries = [part for one in given_back for part in (one.job.priority, one.message_id, one.job.id)]
             await self._run("release", consumer, *entries)
+
+    async def _unheard(self, consumer: str) -> list[TakenJob]:
+        """Return what was handed out unheard; where that call never came through, a film that is taken only now."""
+        jobs: list[TakenJob] = []
+        if ("take", consumer) in self._unanswered:
+            jobs += (await self._take(consumer, 1))[0]
+        if ("reap", consumer) in self._unanswered:
+            suspect = await self.reap(consumer, idle_ms=_NEVER_IDLE_MS)
+            jobs += [] if suspect is None else [suspect]
+        return jobs
 
     async def reap(self, consumer: str, *, idle_ms: int, holding: Iterable[str] = ()) -> TakenJob | None:
         """Take over one job whose worker was silent for ``idle_ms``, counted as a crash; run it alone.

@@ -35,12 +35,19 @@ local function settle(film, verdict, done_ms, by)
   count_done(film, verdict)
 end
 
+-- Later than the decision that it replaces, also where Redis' clock went back: by their times the ledger tells which of
+-- a film's decisions stands.
+local function done_at(film)
+  local past = film.run > 0 and redis.call('LINDEX', history(film.id), -1)
+  return past and math.max(now_ms(), tonumber(cjson.decode(past).done_ms) + 1) or now_ms()
+end
+
 -- Ends an open film. Frees first (see shared.lua), then nothing of it is left in streams, retry or open.
 local function close(film, verdict, by)
   free(film.priority, film.mid)
   redis.call('ZREM', RETRY, film.id)
   leave_open(film)
-  settle(film, verdict, now_ms(), by)
+  settle(film, verdict, done_at(film), by)
   redis.call('ZADD', LEDGER_DUE, now_ms(), film.id)
   if verdict.is_dead then
     redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)

@@ -12,7 +12,10 @@ local verdict = {
 }
 
 if film and film.state == 'done' then return 'known' end
-if film and film.run > #ARGV - 17 then return 'reopened' end -- more often than the ledger has earlier decisions
+if film and film.run > 0 then
+  local given_up = redis.call('LINDEX', history(id), -1)
+  if not given_up or tonumber(cjson.decode(given_up).done_ms) >= done_ms then return 'reopened' end
+end
 local left_seconds = math.min(RECORD_SECONDS, RECORD_SECONDS - math.floor((now_ms() - done_ms) / 1000))
 if left_seconds <= 0 then return 'expired' end
 

@@ -68,9 +68,11 @@ local COUNTERS = {
   withdrawn = {},
 }
 
+-- Never below nothing: which film of 0.1.0 was the lateral is a guess (rescore.lua), and it may be taken off twice.
 local function count_outcome(film, counted, by)
+  local key = study_key(film.site, film.study)
   for _, counter in ipairs(COUNTERS[counted]) do
-    redis.call('HINCRBY', study_key(film.site, film.study), counter, by)
+    if redis.call('HINCRBY', key, counter, by) < 0 then redis.call('HSET', key, counter, 0) end
   end
 end
 

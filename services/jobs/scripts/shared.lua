@@ -1,8 +1,8 @@
 -- First of the parts that precede every script (lua.py): names, films, groups.
 --
 -- Redis out of memory refuses the first write of a script that could grow it, and only the first. So every script
--- but submit starts with a write that frees (XACK, XDEL, ZREM, XCLAIM): what is held can always be finished, and
--- what is new is refused whole.
+-- starts with a write that frees (XACK, XDEL, ZREM, XCLAIM): what is held can always be finished. All but those that
+-- bring new work (submit, rescore, restore of a film that is lost): they are refused whole.
 
 local ASIDE = 'released' -- consumer of entries that nobody holds: given back, or suspects waiting to run alone
 local ASIDE_IDLE_MS = 999999999
@@ -83,7 +83,7 @@ local function enqueue(id, priority)
   redis.call('HSET', instance(id), 'mid', mid, 'state', 'queued')
 end
 
--- What a worker is told of a job; services/jobs/queue.py reads it.
+-- What a worker is told of a job; services/jobs/queue/working.py reads it.
 local function handed_out(film, mid, taken_ms)
   return { mid, film.job, taken_ms, film.crashes, film.tries, film.run }
 end

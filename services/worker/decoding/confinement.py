@@ -11,6 +11,7 @@ import math
 import os
 import resource
 import signal
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,9 @@ _MAX_OPEN_FILES: Final = 16
 # linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
+# linux/capability.h: struct __user_cap_header_struct of version 3 for this process, and its two empty data structs.
+_CAPABILITY_HEADER: Final = struct.pack("=Ii", 0x20080522, 0)
+_NO_CAPABILITIES: Final = bytes(24)
 
 
 def die_with_parent(parent: int) -> None:
@@ -52,7 +56,8 @@ def keep_only(file: int) -> int:
 
 def confine(limits: DecodingLimits) -> Sandbox:
     """Put the limits and the filter of system calls in force, as far as this kernel has them."""
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     own_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     _limit(resource.RLIMIT_AS, own_pages * resource.getpagesize() + limits.memory_bytes)
     _limit(resource.RLIMIT_FSIZE, 0)
@@ -60,6 +65,8 @@ def confine(limits: DecodingLimits) -> Sandbox:
     _limit(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
     # What all its films may take together, see ``allow_processor_time``.
     _limit(resource.RLIMIT_CPU, (math.ceil(limits.seconds) + 1) * (limits.films + 1))
+    # Root's child could raise its limits again, and take pages from the machine (MADV_HWPOISON).
+    libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES)
     return Sandbox.SECCOMP if refuse_other_calls() else Sandbox.LIMITS
 
 

@@ -37,6 +37,9 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024
 # The tensor, and behind it the preview. Pages that no film fills are never allocated.
 PIXELS_BYTES: Final = MAX_SIDE**2 + PREVIEW_SIDE**2
 
+# An hour: far beyond any limit on a film, and too little to spoil a sum.
+_MOST_DECODE_MS: Final = 3_600_000.0
+
 _PreviewSide: TypeAlias = Annotated[int, Field(ge=1, le=PREVIEW_SIDE)]
 
 
@@ -106,8 +109,9 @@ class DecodingReply(BaseModel):
     status: ReplyStatus
     reason: Reason | None = None
     is_lateral: bool = False
-    error: str | None = Field(default=None, max_length=100)
-    decode_ms: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    # Bounded, because both reach logs and metrics: a child that a film has taken over must not write or spoil them.
+    error: str | None = Field(default=None, max_length=100, pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    decode_ms: float = Field(default=0.0, ge=0, le=_MOST_DECODE_MS, allow_inf_nan=False)
     preview_shape: tuple[_PreviewSide, _PreviewSide] | None = None
     age_years: float | None = Field(default=None, allow_inf_nan=False)
     sex: str | None = Field(default=None, pattern="^[FM]$")

@@ -46,7 +46,10 @@ class _ZygoteProcess:
     @classmethod
     async def start(cls, command: Sequence[str], limits: DecodingLimits) -> _ZygoteProcess:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ONE_THREAD
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise DecodingUnavailable(f"cannot start the decoding zygote: {error.strerror}") from error
         ours.setblocking(False)
         with its:
             try:
@@ -96,20 +99,11 @@ class _ZygoteProcess:
 
     async def fork(self) -> DecodingProcess:
         """Return a child that is confined and ready; raise ``DecodingUnavailable`` if none becomes so."""
-        number = next(self._numbers)
-        ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._living[number] = ended
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pixels = new_pixels()
         try:
-            child = DecodingProcess(ours, pixels, ended=ended, kill=partial(self._kill, number))
-            self._ask(FORK, number, [its.fileno(), pixels])
+            child = self._ask_for_child(next(self._numbers))
         except OSError as error:
-            ours.close()
-            raise DecodingUnavailable("the decoding zygote is gone") from error
-        finally:
-            its.close()
-            os.close(pixels)
+            # It is gone, or this process may open nothing more.
+            raise DecodingUnavailable(f"cannot ask the decoding zygote for a child: {error.strerror}") from error
         try:
             await child.wait_ready()
         except TimeoutError as error:
@@ -119,6 +113,19 @@ class _ZygoteProcess:
         except BaseException:
             child.close()
             raise
+        return child
+
+    def _ask_for_child(self, number: int) -> DecodingProcess:
+        ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its, contextlib.ExitStack() as on_failure, contextlib.ExitStack() as handed_over:
+            on_failure.callback(ours.close)
+            pixels = new_pixels()
+            handed_over.callback(os.close, pixels)
+            child = DecodingProcess(ours, pixels, ended=ended, kill=partial(self._kill, number))
+            self._ask(FORK, number, [its.fileno(), pixels])
+            self._living[number] = ended
+            on_failure.pop_all()
         return child
 
     def _kill(self, number: int) -> None:

@@ -23,7 +23,7 @@ from services.jobs.errors import SpoolUnavailable
 from services.worker.decoding.messages import DecodingLimits, DecodingRequest, ReplyStatus, Sandbox
 from services.worker.decoding.nursery import ZYGOTE_COMMAND, Nursery
 from services.worker.decoding.process import Answered, ChildLost, DecodingProcess
-from services.worker.errors import DecodingUnavailable, SandboxUnavailable
+from services.worker.errors import SandboxUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class DecodingPool:
         child = await self._idle.get()
         try:
             async with asyncio.timeout(_WALL_FACTOR * self._limits.seconds):
-                answered = await child.exchange(request, payload)
+                answered = await child.exchange(request, payload, opening_seconds=self._limits.seconds)
         except TimeoutError as error:
             self._replace(child)
             raise ImageError(Reason.DECODE_TIMEOUT, "decoding took too long") from error
@@ -176,8 +176,8 @@ class DecodingPool:
         while True:
             try:
                 await self._start_child()
-            except (DecodingUnavailable, SandboxUnavailable):
-                # Memory may be short for now. Films wait meanwhile and keep their place; none is blamed.
+            except Exception:  # the outermost guard: a place that is given up here is missing for ever
+                # Memory or descriptors may be short for now. Films wait meanwhile and keep their place; none is blamed.
                 logger.exception("decoding child not started", extra={"action": "decoding_child_not_started"})
                 await asyncio.sleep(_RESTART_PAUSE_SECONDS)
             else:

@@ -117,10 +117,12 @@ class DecodingProcess:
         async with asyncio.timeout(_BIRTH_SECONDS):
             said = await self._receive()
         if not said.startswith(READY):
-            raise DecodingUnavailable("a decoding child ended before it was ready; its limits may be too small")
+            raise DecodingUnavailable(
+                "a decoding child ended before it was ready; its limits may be too small, or /proc is not mounted"
+            )
         self.sandbox = Sandbox(said[len(READY) :].decode())
 
-    async def exchange(self, order: FilmOrder, payload: int) -> Answered:
+    async def exchange(self, order: FilmOrder, payload: int, *, opening_seconds: float) -> Answered:
         """Give the child one film, its payload by descriptor, and return what it answers.
 
         The pixels are copied out of the shared memory once, here: whatever the child writes there later changes
@@ -129,14 +131,17 @@ class DecodingProcess:
         Raises
         ------
         ChildLost
-            If the child died, or answered what no child of ours answers.
+            If the child died, did not open the film within ``opening_seconds``, or answered what no child of ours
+            answers.
         """
         self.films += 1
         is_opened = False
         try:
             self._require_silence()
             socket.send_fds(self._channel, [encode(order)], [payload])
-            if await self._receive() != OPENED:
+            async with asyncio.timeout(opening_seconds):  # what keeps it busy is an earlier film
+                said = await self._receive()
+            if said != OPENED:
                 raise ChildLost(None)  # it has not seen this film
             is_opened = True
             said = await self._receive()

@@ -241,3 +241,27 @@ def test_a_png_of_noise_is_as_long_as_its_pixels_and_decodes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 300), dtype=np.uint8)
     film = films.png_film(noise)
     assert (decode(film, inspect_header(film)).pixels == noise).all()
+
+
+def _flushed_png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    """Return a PNG of an encoder that flushes its deflate stream after every row, as streaming ones do."""
+    packer = zlib.compressobj(0)
+    data = b"".join(packer.compress(b"\0" + row.tobytes()) + packer.flush(zlib.Z_SYNC_FLUSH) for row in pixels)
+    film = films.png_film(pixels)
+    content = b"IDAT" + data + packer.flush()
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    return film[: film.index(b"IDAT") - 4] + chunk + film[film.index(b"IEND") - 4 :]
+
+
+@pytest.mark.parametrize("columns", [16, 300])
+def test_a_png_that_was_flushed_after_every_row_decodes(columns: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (2000, columns), dtype=np.uint8)
+    film = _flushed_png(noise)
+    assert (decode(film, inspect_header(film)).pixels == noise).all()
+
+
+def test_what_follows_the_end_of_a_png_is_not_read_as_its_chunks() -> None:
+    film = films.png_film(rows=96, columns=96)
+    assert (
+        decode(film + bytes(2_000_000), inspect_header(film)).pixels == decode(film, inspect_header(film)).pixels
+    ).all()

@@ -106,9 +106,17 @@ def test_document_says_which_roles_each_route_takes_and_what_it_answers_others(g
 async def test_open_gateway_serves_this_machine_and_no_page_of_the_internet(tmp_path: Path) -> None:
     page = {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"}
     async with asking(build(tmp_path)) as client:
-        for host in ("127.0.0.1:8080", "localhost:8080", "[::1]:8080", "gateway", "triage.localhost"):
+        for host in (
+            "127.0.0.1:8080",
+            "127.1",
+            "localhost:8080",
+            "[::1]:8080",
+            "[::ffff:127.0.0.1]:8080",
+            "gateway",
+            "a.localhost",
+        ):
             assert (await client.get("/v1/session", headers={"Host": host})).status_code == 200, host
-        for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "evil.example."):
+        for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "evil.example.", "evil.example:"):
             refused = await client.get("/v1/session", headers={"Host": host})
             assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin"), host
         ours = await client.delete("/v1/session", headers={"Host": "localhost:8080", **page})
@@ -116,6 +124,13 @@ async def test_open_gateway_serves_this_machine_and_no_page_of_the_internet(tmp_
         for foreign in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
             refused = await client.post("/v1/instances", headers={"Host": "localhost:8080", **foreign})
             assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin")
+
+
+async def test_query_with_thousands_of_faults_is_answered_with_the_first_few(tmp_path: Path) -> None:
+    async with asking(build(tmp_path)) as client:
+        query = {f"a{number}": "1" for number in range(2000)}
+        answer = await client.get("/v1/studies", params=query, headers={"Host": "localhost"})
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 16)
 
 
 def test_open_gateway_declares_no_credential_that_it_would_not_check(tmp_path: Path) -> None:

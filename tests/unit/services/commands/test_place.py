@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +72,12 @@ def test_without_a_directory_the_environment_says_everything(monkeypatch: pytest
     place = find_place(None)
     assert place.redis.url.get_secret_value() == "redis://127.0.0.1:6379/0"
     assert place.spool.directory == Path("/shared/spool")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_an_account_without_a_name_is_its_number(tmp_path: Path) -> None:
+    # As in a container that is run with any user id.
+    program = "import os; from services.commands.place import who_runs_this; os.setuid(54321); print(who_runs_this())"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == f"uid 54321@{socket.gethostname()}\n"

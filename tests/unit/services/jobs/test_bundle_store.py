@@ -120,5 +120,13 @@ def test_what_a_put_that_died_left_is_removed_after_a_while(store: BundleStore, 
     assert sorted(path.name for path in directory.glob(".*")) == [".young.partial"]
 
 
+def test_a_file_under_a_bundles_name_is_no_bundle(store: BundleStore, source: Path, tmp_path: Path) -> None:
+    digest = store.put(source).digest
+    (tmp_path / "store" / ("0" * 64)).write_text("not a bundle")
+    assert [one.digest for one in store.bundles()] == [digest]
+    with pytest.raises(BundleNotFound):
+        store.get("0" * 64)
+
+
 def test_a_store_that_was_never_used_is_empty(store: BundleStore) -> None:
     assert store.bundles() == []

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import logging
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,15 +87,17 @@ def test_changed_file_counts_at_the_next_look(keys_file: Path) -> None:
     assert ring.state().valid == 1
 
 
-@pytest.mark.parametrize("fault", ["broken", "cut", "gone", "a directory", "of another kind"])
+@pytest.mark.parametrize("fault", ["broken", "cut", "gone", "a directory", "a pipe", "of another kind"])
 def test_file_that_cannot_be_read_changes_nothing_and_is_told_once(
     keys_file: Path, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = make_key(keys_file)
     good = keys_file.read_bytes()
     ring = KeyRing(keys_file)
-    if fault in ("gone", "a directory"):
+    if fault in ("gone", "a directory", "a pipe"):
         keys_file.unlink()
+    if fault == "a pipe":
+        os.mkfifo(keys_file)
     if fault == "a directory":
         keys_file.mkdir()
     if fault in ("broken", "cut", "of another kind"):
@@ -117,6 +121,28 @@ def test_file_that_is_good_again_counts_again(keys_file: Path) -> None:
     second = make_key(keys_file)
     asyncio.run(ring.look())
     assert ring.state().is_file_good
+    assert opened_by(ring, f"Bearer {second}") == id_of(second)
+
+
+async def test_disk_that_hangs_is_told_of_keeps_one_thread_and_counts_again_when_it_answers(keys_file: Path) -> None:
+    make_key(keys_file)
+    answers, readers = threading.Event(), 0
+
+    def read(path: Path) -> bytes:
+        nonlocal readers
+        readers += 1
+        answers.wait()
+        return path.read_bytes()
+
+    ring = KeyRing(keys_file, read=read, patience_seconds=0.01)
+    await ring.look()
+    await ring.look()
+    assert (ring.state().is_file_good, readers) == (False, 1)
+    second = make_key(keys_file)
+    answers.set()
+    async with asyncio.timeout(60):
+        while not ring.state().is_file_good:
+            await ring.look()
     assert opened_by(ring, f"Bearer {second}") == id_of(second)
 
 

@@ -137,3 +137,15 @@ def test_ordered_entries_are_durable_when_they_are_answered_for(tmp_path: Path) 
     trail.close()
     with pytest.raises(LedgerUnavailable):
         trail.append([]).result(timeout=10)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_waits_for_an_entry_is_answered_also_where_a_fault_of_ours_ends_the_writer(tmp_path: Path) -> None:
+    trail = AuditTrail(tmp_path, "worker")
+    trail.start()
+    unwritable = trail.append([Note(event=AuditEvent.ALERT, facts={"code": object()})])
+    with pytest.raises(LedgerUnavailable):
+        unwritable.result(timeout=10)
+    with pytest.raises(LedgerUnavailable):
+        trail.append([]).result(timeout=10)
+    trail.close()

@@ -157,7 +157,7 @@ def test_without_redis_the_report_says_what_was_not_checked(tmp_path: Path) -> N
     assert "without Redis" in report.notes[0]
 
 
-def test_retired_file_is_not_missed(tmp_path: Path) -> None:
+def test_retired_file_is_not_missed_unless_redis_still_names_it(tmp_path: Path) -> None:
     path = write_chain(tmp_path, entries=ENTRIES)
     heads = heads_in(tmp_path)
     chain = Chain(tmp_path, "worker")
@@ -165,7 +165,37 @@ def test_retired_file_is_not_missed(tmp_path: Path) -> None:
     chain.append([Note(event=AuditEvent.CHAIN_RETIRED, facts=facts)])
     chain.close()
     path.unlink()
-    assert verify(tmp_path, heads).is_sound
+    assert verify(tmp_path, None).is_sound
+    assert verify(tmp_path, heads_in(tmp_path)).is_sound
+    assert damages(verify(tmp_path, heads)) == {Damage.MISSING_FILE}  # somebody else wrote that line
+
+
+def test_chain_that_cannot_be_read_is_a_finding_and_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    write_chain(tmp_path, entries=1)
+    (tmp_path / "cli-of-another-user.jsonl").mkdir()  # as unreadable as another user's file, for root too
+    write_chain(tmp_path, entries=1)
+    report = verify(tmp_path, heads_in(tmp_path))
+    assert [(found.file, found.damage) for found in report.findings] == [
+        ("cli-of-another-user.jsonl", Damage.UNREADABLE)
+    ]
+    assert report.entries == 6
+
+
+def test_continuation_names_its_predecessor_also_where_the_disk_refused_it_at_first(tmp_path: Path) -> None:
+    directory = tmp_path / "audit"
+    chain = Chain(directory, "worker", largest_bytes=1)
+    chain.append([])
+    first = chain.name
+    directory.rename(tmp_path / "elsewhere")
+    directory.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        chain.append([])
+    directory.unlink()
+    (tmp_path / "elsewhere").rename(directory)
+    chain.append([])
+    assert chain.name is not None
+    assert json.loads(lines_of(directory / chain.name)[0])["continues"] == first
+    chain.close()
 
 
 @settings(max_examples=200, deadline=None)
