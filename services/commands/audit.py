@@ -146,5 +146,6 @@ def _print(report: Verification) -> None:
         print(finding)
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
-    verdict = "sound" if report.is_sound else f"{len(report.findings)} findings"
+    count = len(report.findings)
+    verdict = "sound" if report.is_sound else f"{count} finding{'s' if count > 1 else ''}"
     print(f"{report.chains} chains, {report.entries} entries: {verdict}", file=sys.stderr)

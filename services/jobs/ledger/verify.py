@@ -94,7 +94,7 @@ def _unchecked(files: Sequence[Path], heads: Mapping[str, Head] | None) -> Itera
     if heads is None:
         yield "without Redis, cut tails and changed last lines are noticed only up to the next start"
     elif unknown := sum(path.name not in heads for path in files):
-        yield f"Redis does not know where {unknown} of the chains end; chains begun later may"
+        yield f"Redis does not know where {unknown} of the chains end; only chains begun later vouch for them"
 
 
 @contextmanager
