@@ -99,11 +99,7 @@ def _build(
     keys = key_ring(api.host, api.keys_file)
     limits = _limits(api)
     queue = JobQueue(client, limits=limits)
-    spool = Spool(
-        spool_settings.directory,
-        quota_bytes=spool_settings.quota_bytes,
-        minimum_free_ratio=spool_settings.minimum_free_ratio,
-    )
+    spool = Spool.of(spool_settings)
     deadlines = deadlines_of(films)
     trail = AuditTrail(audit.directory, "api")
     compare = partial(reconcile, queue, spool, deadlines=deadlines, ledger=LedgerReader(client, trail))

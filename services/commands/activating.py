@@ -104,7 +104,7 @@ class Operator:
                 deadline,
             )
             self._tell(f"{digest[:12]} is the candidate; {len(workers)} workers are asked to prepare it")
-            await self._prepared_everywhere(deadline)
+            await self._prepared_everywhere({worker.consumer for worker in workers}, deadline)
             await self._until_answered(lambda: self._activation.activate(self._attempt, served=before), deadline)
         except ActivationFailed as failed:
             if await self._withdraw(failed.refusal):
@@ -113,14 +113,19 @@ class Operator:
             await self._withdraw("interrupted")
             raise
 
-    async def _prepared_everywhere(self, deadline: float) -> None:
+    async def _prepared_everywhere(self, asked: set[str], deadline: float) -> None:
+        """Wait for all of ``asked``, and for who came since: who falls silent before may have died of the candidate."""
         while True:
             workers = {worker.consumer: worker for worker in await self._until_answered(self._queue.workers, deadline)}
             for name, worker in workers.items():
                 self._hear(name, worker)
-            for name, told in self._heard.items():
-                if name not in workers and told.state is PreparationState.PREPARING:
-                    raise ActivationFailed("worker_died", f"worker {name} fell silent while it prepared the candidate")
+            for name in sorted((asked | self._heard.keys()) - workers.keys()):
+                if not self._is_prepared(name):
+                    raise ActivationFailed(
+                        "worker_died",
+                        f"worker {name} fell silent before it had prepared the candidate; if it was stopped on purpose,"
+                        " activate again",
+                    )
             waiting = [name for name in workers if not self._is_prepared(name)]
             if not waiting:
                 return

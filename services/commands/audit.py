@@ -97,11 +97,7 @@ async def _restore(place: Place, *, despite_findings: bool) -> tuple[Verificatio
         report = await ledger.verify()
         if not report.is_sound and not despite_findings:
             return report, None
-        spool = Spool(
-            place.spool.directory,
-            quota_bytes=place.spool.quota_bytes,
-            minimum_free_ratio=place.spool.minimum_free_ratio,
-        )
+        spool = Spool.of(place.spool)
         async with running_trail(trail, redis):
             # Films whose payloads are there first: their sidecars say what the trail leaves out.
             reconciled = await reconcile(JobQueue(redis, patience_seconds=None), spool, ledger=ledger, is_start=True)

@@ -188,7 +188,7 @@ def _spool(settings: SpoolSettings) -> Spool:
     """Open the spool; raise SpoolUnavailable where it is not there, which a command must not make."""
     if not settings.directory.is_dir():
         raise SpoolUnavailable(f"no spool at {settings.directory}; --data-dir or CXR_SPOOL_DIRECTORY names it")
-    return Spool(settings.directory, quota_bytes=settings.quota_bytes)
+    return Spool.of(settings)
 
 
 def _facts(film: DeadFilm) -> dict[str, object]:

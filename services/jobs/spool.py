@@ -28,6 +28,7 @@ from services.jobs.disk import delete, size_bytes, sync_directory, translate_dis
 from services.jobs.errors import PictureGone, RecordCorrupt, SpoolFull, SpoolUnavailable
 from services.jobs.quota import Quota, Usage
 from services.jobs.records import Job, Picture
+from services.jobs.settings import SpoolSettings
 from services.jobs.stored import dump_job, load_job
 from services.jobs.upload import Upload
 
@@ -73,6 +74,11 @@ class Spool:
             clock=clock,
         )
         self.free_ratio = self._quota.free_ratio
+
+    @classmethod
+    def of(cls, settings: SpoolSettings) -> Spool:
+        """Return the spool that the settings name; raise SpoolUnavailable if its directory cannot be made."""
+        return cls(settings.directory, quota_bytes=settings.quota_bytes, minimum_free_ratio=settings.minimum_free_ratio)
 
     @property
     def usage(self) -> Usage:

@@ -28,7 +28,7 @@ from services.jobs.ledger.outbox import RunningLedger, running_ledger
 from services.jobs.ledger.restore import LedgerReader
 from services.jobs.queue import JobQueue
 from services.jobs.reconcile import deadlines_of, reconcile
-from services.jobs.settings import RedisSettings, SpoolSettings, WorkerSettings
+from services.jobs.settings import RedisSettings, WorkerSettings
 from services.jobs.spool import Spool
 from services.jobs.status import WorkerStatus
 from services.worker import metrics, sizing
@@ -107,7 +107,7 @@ async def _assemble(
 ) -> _Worker:
     """Put a worker together; what it holds open is closed with ``stack``, in the reverse order."""
     settings, name = configuration.worker, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    readiness, spool = Readiness(), _spool(configuration.spool)
+    readiness, spool = Readiness(), Spool.of(configuration.spool)
     probes = stack.enter_context(closing(_probes(readiness, settings)))
     decoding = await stack.enter_async_context(_decoding(settings))
     redis = await stack.enter_async_context(connect_worker(configuration.redis))
@@ -184,10 +184,6 @@ async def _work(worker: _Worker, stop: asyncio.Event) -> None:
         if left := await end(background):
             fields = {"action": "tasks_abandoned", "tasks": len(left)}
             logger.warning("background tasks did not end", extra=fields)
-
-
-def _spool(settings: SpoolSettings) -> Spool:
-    return Spool(settings.directory, quota_bytes=settings.quota_bytes, minimum_free_ratio=settings.minimum_free_ratio)
 
 
 def _batcher(loaded: LoadedBundle, *, settings: WorkerSettings, watchdog: Watchdog) -> Batcher:

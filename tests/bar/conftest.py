@@ -1,4 +1,5 @@
-"""The rows' printer: one JSON line each on the terminal, and all of them in ``$TRIAGE_BAR_LINES`` where it is set."""
+"""The usual installation of a row, and the rows' printer: one JSON line each on the terminal, and all of them in
+``$TRIAGE_BAR_LINES`` where it is set."""
 
 from __future__ import annotations
 
@@ -11,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.bar import Row, bar_row
+from tests.support.bundles import write_tiny_bundle
+from tests.support.parts import Parts
+from tests.support.redis_server import RedisServer
 
 MeasureRow = Callable[[str, str], AbstractContextManager[Row]]
+
+
+@pytest.fixture
+def parts(mortal_redis_server: RedisServer, tmp_path: Path) -> Parts:
+    """An installation in the test's own directory, with the tiny bundle; nothing but Redis runs."""
+    return Parts(directory=tmp_path, server=mortal_redis_server, bundle=write_tiny_bundle(tmp_path / "tiny"))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import re
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -20,13 +19,10 @@ from services.jobs.records import Priority
 from services.worker.heartbeat import EXIT_HUNG
 from tests.bar.conftest import MeasureRow
 from tests.bar.kill_loop import wrong_ends
-from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.invariant import mark_safe
 from tests.support.kill_rig import IDLE_SECONDS, IMPATIENT
 from tests.support.parts import Parts, wait_quiet
-from tests.support.redis_server import RedisServer
 from tests.support.senders import http_client, send_all
 from tests.support.told_apart_films import ToldApartFilm, told_apart_films
 from tests.support.worker_process import WorkerProcess
@@ -42,17 +38,14 @@ HELD_FILMS: Final = 4
 
 
 @pytest.mark.row
-def test_a_worker_that_wakes_up_changes_nothing(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
+def test_a_worker_that_wakes_up_changes_nothing(parts: Parts, measure_row: MeasureRow) -> None:
     """The zombie has films of a batch that is not over; all of it, also the films still to be taken over."""
-    parts = _parts(mortal_redis_server, tmp_path)
     films = told_apart_films(HELD_FILMS + 1, parts.bundle)
-    told = _directions(parts, "told")
+    told = parts.directions("told")
     with measure_row("R11a", "a worker wakes up in mid-batch after another has ended its films") as row:
         row.note("scaled", "stopped until its films are done instead of 120 s")
         slow = {**IMPATIENT, "worker_heartbeat_seconds": SLOW_BEAT_SECONDS}
-        with parts.gateway() as gateway, parts.worker(name="zombie", directed_by=tmp_path / "told", **slow) as zombie:
+        with parts.gateway() as gateway, parts.worker(name="zombie", directed_by=told, **slow) as zombie:
             told.hold()
             _send(gateway, films[:HELD_FILMS])
             wait_until(lambda: _in_flight(zombie) == HELD_FILMS, what="a held batch", seconds=WAIT_SECONDS)
@@ -75,23 +68,20 @@ def test_a_worker_that_wakes_up_changes_nothing(
 
 
 @pytest.mark.row
-def test_a_worker_that_wakes_up_does_not_steal_its_film_back(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    parts = _parts(mortal_redis_server, tmp_path)
+def test_a_worker_that_wakes_up_does_not_steal_its_film_back(parts: Parts, measure_row: MeasureRow) -> None:
     films = told_apart_films(1, parts.bundle)
-    of_zombie, of_successor = _directions(parts, "zombie-told"), _directions(parts, "successor-told")
+    of_zombie, of_successor = parts.directions("zombie-told"), parts.directions("successor-told")
     with (
         measure_row("R11b", "a worker wakes up while another works on the film that it held") as row,
         parts.gateway() as gateway,
-        parts.worker(name="zombie", directed_by=tmp_path / "zombie-told", **IMPATIENT) as zombie,
+        parts.worker(name="zombie", directed_by=of_zombie, **IMPATIENT) as zombie,
     ):
         of_zombie.hold()
         _send(gateway, films)
         wait_until(lambda: bool(of_zombie.attempts()), what="the zombie's batch", seconds=WAIT_SECONDS)
         zombie.process.send_signal(signal.SIGSTOP)
         of_successor.hold()
-        with parts.worker(name="successor", directed_by=tmp_path / "successor-told", **IMPATIENT):
+        with parts.worker(name="successor", directed_by=of_successor, **IMPATIENT):
             wait_until(lambda: bool(of_successor.attempts()), what="the successor's batch", seconds=WAIT_SECONDS)
             successor = _owner(parts, films[0])
             zombie.process.send_signal(signal.SIGCONT)
@@ -109,16 +99,13 @@ def test_a_worker_that_wakes_up_does_not_steal_its_film_back(
 
 
 @pytest.mark.row
-def test_a_worker_whose_inference_never_returns_ends_itself(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    parts = _parts(mortal_redis_server, tmp_path)
+def test_a_worker_whose_inference_never_returns_ends_itself(parts: Parts, measure_row: MeasureRow) -> None:
     films = told_apart_films(HELD_FILMS, parts.bundle)
-    told = _directions(parts, "told")
+    told = parts.directions("told")
     with measure_row("R11c", "inference that never returns") as row, parts.gateway() as gateway:
         row.note("scaled", f"batch deadline {BATCH_DEADLINE_SECONDS:g} s instead of 60 s")
         hasty = {**IMPATIENT, "worker_batch_deadline_seconds": BATCH_DEADLINE_SECONDS}
-        with parts.worker(name="hung", directed_by=tmp_path / "told", **hasty) as hung:
+        with parts.worker(name="hung", directed_by=told, **hasty) as hung:
             told.hold()
             _send(gateway, films)
             wait_until(lambda: bool(told.attempts()), what="a batch", seconds=WAIT_SECONDS)
@@ -130,15 +117,6 @@ def test_a_worker_whose_inference_never_returns_ends_itself(
         with parts.server.client() as client, http_client(gateway.url) as http:
             row.mark("other_than_undisturbed", len(wrong_ends(client, films)), exactly=0)
             mark_safe(row, client, [film.film_id for film in films], http=http)
-
-
-def _parts(server: RedisServer, directory: Path) -> Parts:
-    return Parts(directory=directory, server=server, bundle=write_tiny_bundle(directory / "tiny"))
-
-
-def _directions(parts: Parts, name: str) -> Directions:
-    (directory := parts.directory / name).mkdir()
-    return Directions(directory)
 
 
 def _send(gateway: GatewayProcess, films: Sequence[ToldApartFilm]) -> None:

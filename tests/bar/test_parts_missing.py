@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.parts import Parts, mark_end, records, wait_done, wait_quiet
-from tests.support.redis_server import RedisServer
 from tests.support.senders import disorderly, http_client, numbered_films, send_all
 from tests.support.worker_process import WorkerProcess
 
@@ -25,12 +21,9 @@ SECONDS: Final = 60.0
 
 
 @pytest.mark.row
-def test_parts_that_start_before_redis_wait_for_it(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
+def test_parts_that_start_before_redis_wait_for_it(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
     server.stop()
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
     with (
         measure_row("X2", "no Redis at start") as row,
         parts.gateway(is_awaited=False) as gateway,
@@ -52,17 +45,14 @@ def test_parts_that_start_before_redis_wait_for_it(
 
 
 @pytest.mark.row
-def test_redis_that_is_away_for_a_while_costs_no_film_and_no_process(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+def test_redis_that_is_away_for_a_while_costs_no_film_and_no_process(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
+    directions = parts.directions()
     directions.hold()
     with (
         measure_row("X3", "Redis away for a while") as row,
         parts.gateway() as gateway,
-        parts.worker(directed_by=tmp_path) as worker,
+        parts.worker(directed_by=directions) as worker,
     ):
         row.note("scaled", f"away for {OUTAGE_SECONDS:g} s, not 60")
         films = numbered_films(2 * FILMS)
@@ -89,10 +79,7 @@ def test_redis_that_is_away_for_a_while_costs_no_film_and_no_process(
 
 
 @pytest.mark.row
-def test_without_any_worker_films_end_at_their_deadline(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    parts = Parts(directory=tmp_path, server=mortal_redis_server, bundle=tmp_path)
+def test_without_any_worker_films_end_at_their_deadline(parts: Parts, measure_row: MeasureRow) -> None:
     hasty: dict[str, Any] = {"queue_deadline_routine_seconds": DEADLINE_SECONDS, "api_upkeep_seconds": 1}
     with measure_row("X4", "no worker at all") as row, parts.gateway(**hasty) as gateway:
         row.note("scaled", f"a deadline of {DEADLINE_SECONDS:g} s and upkeep each second, not 4 h and a minute")
@@ -101,7 +88,7 @@ def test_without_any_worker_films_end_at_their_deadline(
         row.mark("seconds_until_all_have_ended", round(waited, 1), at_most=RECOVERY_SECONDS)
         reasons = {record["reason"] for record in records(gateway.url, (one.film_id for one in sent)).values()}
         row.mark("other_reasons_than_deadline", len(reasons - {"deadline"}), exactly=0)
-        mark_end(row, mortal_redis_server, gateway.url, sent, scored=0)
+        mark_end(row, parts.server, gateway.url, sent, scored=0)
 
 
 def _status(gateway: GatewayProcess, path: str) -> int:

@@ -13,10 +13,8 @@ import pytest
 from services.jobs import keys
 from services.jobs.records import Priority
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
 from tests.support.gateway import GatewayProcess
 from tests.support.parts import Parts, mark_end, wait_done
-from tests.support.redis_server import RedisServer
 from tests.support.senders import Sent, http_client, numbered_films, send
 
 REPLICAS: Final = 3
@@ -26,11 +24,8 @@ SECONDS: Final = 60.0
 
 
 @pytest.mark.row
-def test_same_film_at_three_gateways_at_once_is_one_job_with_one_result(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
+def test_same_film_at_three_gateways_at_once_is_one_job_with_one_result(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
     with measure_row("R12", f"{REPLICAS} gateways, {CALLERS} callers with the same film") as row, ExitStack() as stack:
         gateways = [stack.enter_context(parts.gateway(is_awaited=False)) for _ in range(REPLICAS)]
         for gateway in gateways:
@@ -42,7 +37,7 @@ def test_same_film_at_three_gateways_at_once_is_one_job_with_one_result(
         row.mark("ids", len(film_ids), exactly=FILMS)
         with server.client() as client:
             row.mark("entries", int(client.xlen(keys.queue(Priority.ROUTINE))), exactly=FILMS)
-        row.mark("payloads_kept", len(payloads(tmp_path / "spool")), exactly=FILMS)
+        row.mark("payloads_kept", len(payloads(parts.directory / "spool")), exactly=FILMS)
         with parts.worker():
             wait_done(gateways[0].url, sent, seconds=SECONDS)
         row.mark("records_that_differ_by_replica", differing(gateways, film_ids), exactly=0)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,8 +13,6 @@ import pytest
 from services.jobs import keys
 from tests.bar.conftest import MeasureRow
 from tests.support.bar import Row
-from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.parts import Parts, mark_end, records, wait_done, wait_quiet
 from tests.support.power_loss import chop_tail
@@ -44,13 +41,10 @@ class Before:
 
 @pytest.mark.row
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
-def test_power_cut_of_everything_loses_no_film(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
+def test_power_cut_of_everything_loses_no_film(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
     with measure_row("R7", "power loss of the whole machine") as row, ExitStack() as running:
-        row.redis = _version(server)
+        row.redis = server.version()
         with parts.gateway() as gateway:
             with parts.worker():
                 done = _done_and_in_the_ledger(gateway, server)
@@ -63,16 +57,13 @@ def test_power_cut_of_everything_loses_no_film(
 
 
 @pytest.mark.row
-def test_power_cut_of_redis_alone_is_noticed_and_healed(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+def test_power_cut_of_redis_alone_is_noticed_and_healed(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
+    directions = parts.directions()
     with (
         measure_row("R7", "power loss of Redis under running processes") as row,
         parts.gateway() as gateway,
-        parts.worker(directed_by=tmp_path),
+        parts.worker(directed_by=directions),
     ):
         done = _done_and_in_the_ledger(gateway, server)
         directions.hold()
@@ -85,15 +76,14 @@ def test_power_cut_of_redis_alone_is_noticed_and_healed(
 
 @pytest.mark.row
 def test_emptied_redis_gets_results_from_the_ledger_and_open_films_from_the_spool(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
+    parts: Parts, measure_row: MeasureRow
 ) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+    server = parts.server
+    directions = parts.directions()
     with (
         measure_row("X1", "FLUSHALL under a running stack") as row,
         parts.gateway() as gateway,
-        parts.worker(directed_by=tmp_path),
+        parts.worker(directed_by=directions),
     ):
         done = _done_and_in_the_ledger(gateway, server)
         directions.hold()
@@ -157,8 +147,3 @@ def _forgotten(server: RedisServer, sent: Iterable[Sent], *, wanted: tuple[str, 
     """Return how many of these films are in none of the states that they were in."""
     with server.client() as client:
         return sum(client.hget(keys.instance(one.film_id), "state") not in wanted for one in sent)
-
-
-def _version(server: RedisServer) -> str:
-    with server.client() as client:
-        return str(client.info("server")["redis_version"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 from services.jobs import keys
 from services.jobs.records import Priority
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import wait_until
 from tests.support.parts import Parts, count_scored, mark_end, wait_done, wait_quiet
 from tests.support.redis_server import EVERY_REDIS, RedisServer
@@ -27,17 +24,14 @@ HOLDS_EIGHT: Final[dict[str, Any]] = {"worker_decoders": 2, "worker_max_batch": 
 
 @pytest.mark.row
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
-def test_full_redis_refuses_what_is_new_and_finishes_what_it_has(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+def test_full_redis_refuses_what_is_new_and_finishes_what_it_has(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
+    directions = parts.directions()
     directions.hold()
     films = numbered_films(QUEUED + IN_FLIGHT + REFUSED)
     with measure_row("R9", "Redis out of memory") as row, parts.gateway() as gateway:
-        row.redis = _version(server)
-        with parts.worker(directed_by=tmp_path, **HOLDS_EIGHT):
+        row.redis = server.version()
+        with parts.worker(directed_by=directions, **HOLDS_EIGHT):
             sent = send_all(gateway.url, films[:-REFUSED], seconds=SECONDS)
             wait_until(lambda: _held(server) == IN_FLIGHT, seconds=SECONDS, what="eight films in flight")
             row.note("queued", _entries(server) - _held(server))
@@ -56,11 +50,6 @@ def test_full_redis_refuses_what_is_new_and_finishes_what_it_has(
             wait_done(gateway.url, sent, seconds=SECONDS)
             wait_quiet(server, seconds=SECONDS)
         mark_end(row, server, gateway.url, sent, scored=len(films))
-
-
-def _version(server: RedisServer) -> str:
-    with server.client() as client:
-        return str(client.info("server")["redis_version"])
 
 
 def _set_memory(server: RedisServer, maximum: str) -> None:

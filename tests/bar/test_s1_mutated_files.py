@@ -20,14 +20,12 @@ from services.worker.decoding.messages import DecodingLimits, DecodingRequest
 from services.worker.decoding.pool import DecodingPool
 from tests.bar.conftest import MeasureRow
 from tests.support.bar import Row
-from tests.support.bundles import write_tiny_bundle
 from tests.support.decoding_pools import write_request, zygote
 from tests.support.family import MEBIBYTE, Memory, watched_memory
 from tests.support.gateway import GatewayProcess
 from tests.support.invariant import mark_safe
 from tests.support.mutants import mutants, seed_films
 from tests.support.parts import Parts, records, wait_done
-from tests.support.redis_server import RedisServer
 from tests.support.senders import Sent, accepted, http_client, send_once
 from tests.support.shared_data import shared_data_or_none
 
@@ -129,8 +127,7 @@ def mark_decoding(row: Row, directory: Path, payloads: Sequence[bytes]) -> None:
     row.mark("child_rss_mib", round(memory.descendant_bytes / MEBIBYTE), at_most=MOST_CHILD_BYTES / MEBIBYTE)
 
 
-def measure(row: Row, server: RedisServer, directory: Path, payloads: Sequence[bytes]) -> None:
-    parts = Parts(directory=directory, server=server, bundle=write_tiny_bundle(directory / "tiny"))
+def measure(row: Row, parts: Parts, payloads: Sequence[bytes]) -> None:
     # As deep as the row is long: this is about films, not about backpressure.
     with parts.gateway(api_routine_depth=len(payloads) + 1) as gateway, parts.worker() as worker:
         with watched_memory(worker.process.pid) as memory:
@@ -139,9 +136,9 @@ def measure(row: Row, server: RedisServer, directory: Path, payloads: Sequence[b
         row.mark("worker_deaths", int(worker.process.poll() is not None), exactly=0)
         mark_what_became_of_them(row, gateway, sent)
         _note_memory(row, memory)
-        with server.client() as client, http_client(gateway.url) as http:
+        with parts.server.client() as client, http_client(gateway.url) as http:
             mark_safe(row, client, {one.film_id for one in accepted(sent)}, http=http)
-    mark_decoding(row, directory / "directly", payloads)
+    mark_decoding(row, parts.directory / "directly", payloads)
 
 
 def _note_memory(row: Row, memory: Memory) -> None:
@@ -153,22 +150,18 @@ def _note_memory(row: Row, memory: Memory) -> None:
 @pytest.mark.parametrize(
     "count", [FOR_EVERY_CHANGE, pytest.param(FOR_A_RELEASE, marks=[pytest.mark.release, pytest.mark.timeout(7200)])]
 )
-def test_mutated_films_are_refused_or_end_with_a_reason(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow, count: int
-) -> None:
+def test_mutated_films_are_refused_or_end_with_a_reason(parts: Parts, measure_row: MeasureRow, count: int) -> None:
     seeds = seed_films() + real_seeds()
     with measure_row("S1", f"{count:,} mutated films") as row:
         row.note("seeds", len(seeds))
-        measure(row, mortal_redis_server, tmp_path, list(mutants(seeds, count, seed=SEED)))
+        measure(row, parts, list(mutants(seeds, count, seed=SEED)))
 
 
 @pytest.mark.row
-def test_files_that_broke_other_readers_break_nothing_here(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
+def test_files_that_broke_other_readers_break_nothing_here(parts: Parts, measure_row: MeasureRow) -> None:
     payloads = odd_files()
     if not payloads:
         pytest.skip("no shared data: hostile and dicom/odd_or_broken are absent (set TRIAGE_TEST_DATA)")
     with measure_row("S1", "files that broke other readers") as row:
         row.note("files", len(payloads))
-        measure(row, mortal_redis_server, tmp_path, payloads)
+        measure(row, parts, payloads)

@@ -16,14 +16,12 @@ from services.worker.decoding.pool import DecodingPool
 from tests.bar.conftest import MeasureRow
 from tests.support.bar import Row
 from tests.support.bombs import Bomb, bombs
-from tests.support.bundles import write_tiny_bundle
 from tests.support.decoding_pools import write_request
 from tests.support.family import MEBIBYTE, watched_memory
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess
 from tests.support.invariant import mark_safe
 from tests.support.parts import Parts, count_scored, records, wait_done
-from tests.support.redis_server import RedisServer
 from tests.support.senders import Sent, accepted, http_client
 
 # RELIABILITY.md §2 S2.
@@ -105,11 +103,8 @@ async def refuse_directly(directory: Path, found: dict[str, Bomb]) -> dict[str, 
 
 
 @pytest.mark.row
-def test_bombs_are_refused_from_their_headers(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
+def test_bombs_are_refused_from_their_headers(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
     found = bombs()
     with measure_row("S2", "bombs are refused from their headers") as row:
         row.note("bombs", len(found))
@@ -124,7 +119,7 @@ def test_bombs_are_refused_from_their_headers(
                 film_ids = {one.film_id for one in accepted(sent.values())}
                 mark_safe(row, client, film_ids, http=http)
                 row.note("scored_although_odd", count_scored(client, film_ids))
-        directory = tmp_path / "directly"
+        directory = parts.directory / "directly"
         directory.mkdir()
         taken_ms = asyncio.run(refuse_directly(directory, found))
         slowest = max(taken_ms, key=lambda name: taken_ms[name])

@@ -12,12 +12,10 @@ import pytest
 
 from services.jobs import keys
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
 from tests.support.films import dicom_film
 from tests.support.invariant import mark_safe
 from tests.support.mutants import JUDGED
 from tests.support.parts import Parts, backlog, records, wait_done
-from tests.support.redis_server import RedisServer
 from tests.support.senders import Sent, accepted, http_client, numbered_films, send_all
 
 FILMS: Final = 200
@@ -59,20 +57,17 @@ def every_kind_of_film() -> list[bytes]:
 
 
 @pytest.mark.row
-def test_flipped_bits_end_payload_digest_and_wrong_digests_are_refused(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server, random = mortal_redis_server, np.random.default_rng(SEED)
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
+def test_flipped_bits_end_payload_digest_and_wrong_digests_are_refused(parts: Parts, measure_row: MeasureRow) -> None:
+    server, random = parts.server, np.random.default_rng(SEED)
     with measure_row("S3", "silent corruption") as row, parts.gateway() as gateway:
         sent: list[Sent] = send_all(gateway.url, every_kind_of_film(), seconds=_SECONDS)
         row.mark("accepted", len(accepted(sent)), exactly=FILMS)
-        spooled = payloads_in(tmp_path / "spool")
+        spooled = payloads_in(parts.directory / "spool")
         row.mark("spooled", len(spooled), exactly=FILMS)
         answers = send_misdeclared(gateway.url)
         row.mark("wrong_digests_422", sum(status == 422 for status, _ in answers), exactly=MISDECLARED)
         row.note("wrong_digest_code", answers[0][1])
-        row.mark("kept_of_wrong_digests", len(payloads_in(tmp_path / "spool")) - len(spooled), exactly=0)
+        row.mark("kept_of_wrong_digests", len(payloads_in(parts.directory / "spool")) - len(spooled), exactly=0)
         with server.client() as client:
             row.mark("records", sum(1 for _ in client.scan_iter(keys.instance("*"))), exactly=FILMS)
         row.mark("enqueued", backlog(server), exactly=FILMS)

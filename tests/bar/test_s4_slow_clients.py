@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -19,11 +18,9 @@ import numpy as np
 import pytest
 
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
 from tests.support.gateway import GatewayProcess
 from tests.support.parts import Parts, mark_end, wait_done
 from tests.support.raw_http import connect, exchange, read_answers
-from tests.support.redis_server import RedisServer
 from tests.support.senders import numbered_films, send_all
 
 MEBIBYTE: Final = 1024**2
@@ -59,10 +56,7 @@ class Probing:
 
 
 @pytest.mark.row
-def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    parts = Parts(directory=tmp_path, server=mortal_redis_server, bundle=write_tiny_bundle(tmp_path / "tiny"))
+def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(parts: Parts, measure_row: MeasureRow) -> None:
     # Room for all of them at once: the others would be refused at once, and prove nothing.
     with (
         measure_row("S4", "slow and huge clients") as row,
@@ -89,14 +83,14 @@ def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(
                 f"{name}_mb_sent_until_413", round(sent_bytes / MEBIBYTE, 1), at_most=64 + BUFFERED_BYTES / MEBIBYTE
             )
 
-        left = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+        left = [path for path in (parts.directory / "spool").rglob("*") if path.is_file()]
         row.mark("files_left_by_all_of_them", len(left), exactly=0)
         with gateway.client() as client:
             row.mark("uploads_still_in_flight", in_flight(client), exactly=0)
         with parts.worker():
             sent = send_all(gateway.url, numbered_films(20))
             wait_done(gateway.url, sent, seconds=PATIENCE_SECONDS)
-            mark_end(row, mortal_redis_server, gateway.url, sent, scored=20)
+            mark_end(row, parts.server, gateway.url, sent, scored=20)
 
 
 async def attack(gateway: GatewayProcess) -> list[Cut]:

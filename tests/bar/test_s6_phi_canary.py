@@ -27,7 +27,6 @@ from tests.support.canary import (
     refused_uploads,
     words_in_redis,
 )
-from tests.support.directed_worker import Directions
 from tests.support.finding_bundles import write_finding_bundle
 from tests.support.invariant import mark_safe
 from tests.support.parts import Parts
@@ -53,7 +52,7 @@ def test_nobody_reads_of_a_patient_outside_of_the_payload(
 ) -> None:
     key = make_key(tmp_path / "keys.json", Role.ADMIN)
     parts = Parts(directory=tmp_path, server=mortal_redis_server, bundle=write_finding_bundle(tmp_path / "bundle"))
-    directions = Directions(tmp_path)
+    directions = parts.directions()
     settings: dict[str, Any] = {
         "api_keys_file": tmp_path / "keys.json",
         "api_upkeep_seconds": 0.5,
@@ -66,7 +65,7 @@ def test_nobody_reads_of_a_patient_outside_of_the_payload(
         gateway.client(headers=_HEADERS | bearer(key)) as client,
     ):
         said = [_overdue_film(client)]
-        with parts.worker(directed_by=tmp_path) as worker:
+        with parts.worker(directed_by=directions) as worker:
             directions.fail(1)
             said += [_outcome(client, upload) for upload in accepted_uploads()]
             said.append(_crashed_film(client, worker))

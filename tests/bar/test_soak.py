@@ -22,12 +22,10 @@ from services.jobs import keys
 from tests.bar.conftest import MeasureRow
 from tests.bar.kill_loop import wrong_ends
 from tests.support.bar import Row
-from tests.support.bundles import write_tiny_bundle
 from tests.support.invariant import mark_safe
 from tests.support.kill_rig import KillRig, wait_all_done
 from tests.support.parts import Parts
 from tests.support.patient_senders import PatientSenders
-from tests.support.redis_server import RedisServer
 from tests.support.senders import http_client
 from tests.support.told_apart_films import told_apart_films
 
@@ -58,11 +56,8 @@ class Sample:
 @pytest.mark.row
 @pytest.mark.release
 @pytest.mark.timeout(2 * 3600)
-def test_an_hour_of_work_leaves_nothing_behind(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
+def test_an_hour_of_work_leaves_nothing_behind(parts: Parts, measure_row: MeasureRow) -> None:
     minutes = float(os.environ.get("TRIAGE_SOAK_MINUTES", FULL_MINUTES))
-    parts = Parts(directory=tmp_path, server=mortal_redis_server, bundle=write_tiny_bundle(tmp_path / "tiny"))
     films = told_apart_films(round(minutes * 60 * FILMS_PER_SECOND), parts.bundle)
     rig = KillRig(parts, gateways=1, workers=2)
     with measure_row("R18", f"soak of {minutes:g} minutes") as row, rig.running():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from services.jobs import keys
 from services.jobs.records import Priority
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
 from tests.support.directed_worker import Directions
 from tests.support.invariant import mark_safe
 from tests.support.parts import Parts, count_scored, records, wait_done, wait_quiet
@@ -32,17 +30,14 @@ DEPTHS: Final[dict[str, Any]] = {"api_routine_depth": BACKLOG + FLOOD, "api_stat
 
 
 @pytest.mark.row
-def test_stat_films_overtake_and_routine_films_keep_their_share(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+def test_stat_films_overtake_and_routine_films_keep_their_share(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
+    directions = parts.directions()
     directions.hold()
     films = numbered_films(BACKLOG + STAT + FLOOD)
     with measure_row("R14", "stat priority, and routine's share of a flood") as row, parts.gateway(**DEPTHS) as gateway:
         routine = send_all(gateway.url, films[:BACKLOG], clients=8, seconds=SECONDS)
-        with parts.worker(directed_by=tmp_path):
+        with parts.worker(directed_by=directions):
             directions.go_on()
             stat = send_all(
                 gateway.url, films[BACKLOG : BACKLOG + STAT], clients=1, seconds=SECONDS, priority=Priority.STAT

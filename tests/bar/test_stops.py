@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -20,13 +19,10 @@ import pytest
 from services.jobs import keys
 from tests.bar.conftest import MeasureRow
 from tests.bar.kill_loop import wrong_ends
-from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.invariant import mark_safe
 from tests.support.kill_rig import IMPATIENT
 from tests.support.parts import Parts, wait_quiet
-from tests.support.redis_server import RedisServer
 from tests.support.senders import accepted, http_client, send_all
 from tests.support.told_apart_films import ToldApartFilm, told_apart_films
 
@@ -47,10 +43,7 @@ POLL_SECONDS: Final = 0.02
 
 
 @pytest.mark.row
-def test_a_worker_that_is_stopped_again_and_again_burns_no_attempt(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    parts = _parts(mortal_redis_server, tmp_path)
+def test_a_worker_that_is_stopped_again_and_again_burns_no_attempt(parts: Parts, measure_row: MeasureRow) -> None:
     films = told_apart_films(FILMS, parts.bundle)
     with (
         measure_row("R13a", "SIGTERM to the only worker, again and again") as row,
@@ -73,19 +66,17 @@ def test_a_worker_that_is_stopped_again_and_again_burns_no_attempt(
 
 @pytest.mark.row
 def test_a_worker_that_is_stopped_in_a_batch_without_end_gives_its_films_back(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
+    parts: Parts, measure_row: MeasureRow
 ) -> None:
     """What is under way may finish for a few seconds; what does not is released, and the process ends all the same."""
-    parts = _parts(mortal_redis_server, tmp_path)
     films = told_apart_films(HELD_FILMS, parts.bundle)
-    (told := tmp_path / "told").mkdir()
-    directions = Directions(told)
+    directions = parts.directions()
     with (
         measure_row("R13b", "SIGTERM to a worker whose inference does not return") as row,
         parts.gateway() as gateway,
         parts.server.client() as client,
     ):
-        with parts.worker(name="held", directed_by=told, **IMPATIENT) as held:
+        with parts.worker(name="held", directed_by=directions, **IMPATIENT) as held:
             directions.hold()
             sent = send_all(gateway.url, [film.payload for film in films], seconds=WAIT_SECONDS)
             row.mark("accepted", len(accepted(sent)), exactly=HELD_FILMS)
@@ -102,11 +93,8 @@ def test_a_worker_that_is_stopped_in_a_batch_without_end_gives_its_films_back(
 
 
 @pytest.mark.row
-def test_a_gateway_that_is_stopped_answers_its_open_uploads(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
+def test_a_gateway_that_is_stopped_answers_its_open_uploads(parts: Parts, measure_row: MeasureRow) -> None:
     """Of the uploads under way most go on, some fall silent; each gets an answer, and what is accepted is kept."""
-    parts = _parts(mortal_redis_server, tmp_path)
     films = told_apart_films(UPLOADS, parts.bundle)
     with measure_row("R13c", "SIGTERM to a gateway with open uploads") as row:
         with parts.gateway() as gateway:
@@ -166,10 +154,6 @@ class _Upload:
             line = b""
         self.status = int(line.split()[1]) if line else 0
         self._socket.close()
-
-
-def _parts(server: RedisServer, directory: Path) -> Parts:
-    return Parts(directory=directory, server=server, bundle=write_tiny_bundle(directory / "tiny"))
 
 
 def _stop_until_done(parts: Parts) -> list[tuple[float, int]]:

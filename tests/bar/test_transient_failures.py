@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.bar.conftest import MeasureRow
-from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.films import CT_STORAGE, JPEG_2000_LOSSLESS, dicom_film
 from tests.support.gateway import wait_until
 from tests.support.parts import Parts, mark_end, records, wait_done, wait_quiet
-from tests.support.redis_server import RedisServer
 from tests.support.senders import numbered_films, send_all
 
 WAITS_SECONDS: Final = (1.0, 5.0, 25.0)
@@ -23,17 +19,14 @@ SECONDS: Final = 60.0
 
 
 @pytest.mark.row
-def test_transient_failures_are_tried_again_and_permanent_ones_are_not(
-    mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
-) -> None:
-    server = mortal_redis_server
-    parts = Parts(directory=tmp_path, server=server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+def test_transient_failures_are_tried_again_and_permanent_ones_are_not(parts: Parts, measure_row: MeasureRow) -> None:
+    server = parts.server
+    directions = parts.directions()
     directions.fail(len(WAITS_SECONDS))
     unsupported, damaged = dicom_film(SOPClassUID=CT_STORAGE), dicom_film(transfer_syntax=JPEG_2000_LOSSLESS)
     damaged = damaged.replace(b"\xff\x4f\xff\x51", b"\xff\x4f\x00\x00")  # SOC without SIZ: no codec can read it
     with measure_row("R16", "transient failures are retried, permanent ones are not") as row:
-        with parts.gateway() as gateway, parts.worker(directed_by=tmp_path):
+        with parts.gateway() as gateway, parts.worker(directed_by=directions):
             transient = send_all(gateway.url, numbered_films(1), seconds=SECONDS)
             wait_until(lambda: bool(directions.attempts()), seconds=SECONDS, what="the first attempt")
             permanent = send_all(gateway.url, [unsupported, damaged], seconds=SECONDS)

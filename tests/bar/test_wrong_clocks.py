@@ -19,7 +19,6 @@ from tests.bar.conftest import MeasureRow
 from tests.bar.kill_loop import wrong_ends
 from tests.support.bar import Row
 from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.invariant import mark_safe
 from tests.support.kill_rig import IMPATIENT
@@ -100,10 +99,9 @@ def _redis_goes_forward(
     row: Row, parts: Parts, gateway: GatewayProcess, clock: WrongClock, films: Sequence[ToldApartFilm], *, hours: float
 ) -> None:
     """Jump while a worker holds films in mid-batch: another may take them over at once, and both may end them."""
-    (told := parts.directory / f"forward-{hours}").mkdir()
-    directions = Directions(told)
+    directions = parts.directions(f"forward-{hours}")
     directions.hold()
-    with parts.worker(name=f"held-{hours}", directed_by=told, **IMPATIENT):
+    with parts.worker(name=f"held-{hours}", directed_by=directions, **IMPATIENT):
         _send(gateway, films)
         wait_until(lambda: bool(directions.attempts()), what="a batch", seconds=WAIT_SECONDS)
         row.mark(f"in_flight_at_{hours:+}h", _pending(parts), at_least=1)
@@ -117,11 +115,10 @@ def _redis_goes_back(
     row: Row, parts: Parts, gateway: GatewayProcess, clock: WrongClock, films: Sequence[ToldApartFilm], *, hours: float
 ) -> None:
     """Jump while a dead worker's films are held, and one waits for another attempt; both would wait for hours."""
-    (told := parts.directory / "back").mkdir()
-    directions = Directions(told)
+    directions = parts.directions("back")
     directions.fail(times=1)
     patient: dict[str, Any] = {"worker_retry_seconds": [RETRY_SECONDS]}
-    with parts.worker(name="dying", directed_by=told, **IMPATIENT, **patient) as dying:
+    with parts.worker(name="dying", directed_by=directions, **IMPATIENT, **patient) as dying:
         _send(gateway, films[:1])
         wait_until(lambda: _waiting_for_retry(parts) == 1, what="a film that waits", seconds=WAIT_SECONDS)
         directions.hold()

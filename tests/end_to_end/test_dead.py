@@ -16,7 +16,6 @@ from services.commands.dead import OurFault
 from services.jobs import keys
 from services.jobs.queue.scripted import OUR_FAULT
 from tests.support.bundles import write_tiny_bundle
-from tests.support.directed_worker import Directions
 from tests.support.gateway import environment, wait_until
 from tests.support.parts import Parts, records, wait_done
 from tests.support.redis_server import RedisServer
@@ -52,9 +51,9 @@ def run_dead(*arguments: str, **settings: object) -> subprocess.CompletedProcess
 @pytest.fixture
 def failed(mortal_redis_server: RedisServer, tmp_path: Path) -> Iterator[Failed]:
     parts = Parts(directory=tmp_path, server=mortal_redis_server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = Directions(tmp_path)
+    directions = parts.directions()
     directions.fail(1_000_000)
-    with parts.gateway() as gateway, parts.worker(directed_by=tmp_path, worker_retry_seconds=[0.0]):
+    with parts.gateway() as gateway, parts.worker(directed_by=directions, worker_retry_seconds=[0.0]):
         sent = send_all(gateway.url, numbered_films(FILMS), seconds=SECONDS)
         wait_done(gateway.url, sent, seconds=SECONDS)
         directions.fail(0)

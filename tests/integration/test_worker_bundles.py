@@ -170,24 +170,22 @@ async def test_a_worker_that_has_to_give_up_ends_although_a_batch_does_not_retur
     assert (await queue.record(job.id)).attempts == 0, "given back"
 
 
-async def test_a_worker_that_is_killed_while_it_prepares_is_a_refusal(
+async def test_a_worker_that_dies_before_it_has_prepared_is_a_refusal(
     workers: Workers, store: BundleStore, activation: BundleActivation, queue: JobQueue, spool: Spool, tmp_path: Path
 ) -> None:
     digest = store.put(write_explaining_bundle(tmp_path / "explaining")).digest
     workers.start()
     doomed = workers.start()
+    # Stopped, so that it cannot be quicker than its death.
+    doomed.process.send_signal(signal.SIGSTOP)
     activating = asyncio.create_task(operator(activation, queue, seconds=100).activate(digest, is_tried=False))
-    await eventually(lambda: any(event.get("state") == "preparing" for event in doomed.events()))
+    await eventually(lambda: any(event.get("state") == "prepared" for event in workers.started[0].events()))
     doomed.kill()
-    outcome = (await asyncio.gather(activating, return_exceptions=True))[0]
-    # It may have been quicker than its death; then all had prepared it, and it is active.
-    if isinstance(outcome, ActivationFailed):
-        assert outcome.refusal == "worker_died"
-        assert (await activation.read()).active is None
-        assert await scored_by(queue, spool, 1) == "own"
-    else:
-        assert outcome is None
-        assert await scored_by(queue, spool, 1) == "explaining"
+    with pytest.raises(ActivationFailed) as failed:
+        await activating
+    assert failed.value.refusal == "worker_died"
+    assert (await activation.read()).active is None
+    assert await scored_by(queue, spool, 1) == "own"
 
 
 async def test_without_an_answer_in_time_nothing_changes(

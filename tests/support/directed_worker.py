@@ -33,6 +33,7 @@ class Directions:
     """What the test says and what the scorer reports: ``hold``, ``failures`` still to come, ``attempts`` made."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self._hold = directory / "hold"
         self._failures = directory / "failures"
         self._attempts = directory / "attempts"

@@ -14,7 +14,7 @@ import redis
 from services.jobs import keys
 from services.jobs.records import Priority
 from tests.support.bar import Row
-from tests.support.directed_worker import DIRECTORY_VARIABLE
+from tests.support.directed_worker import DIRECTORY_VARIABLE, Directions
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.invariant import mark_safe
 from tests.support.redis_server import RedisServer
@@ -47,6 +47,11 @@ class Parts:
             "spool_minimum_free_ratio": 0.0,
         }
 
+    def directions(self, name: str = "told") -> Directions:
+        """Return directions for a worker of this installation; of several each needs a ``name``."""
+        (told := self.directory / name).mkdir()
+        return Directions(told)
+
     def worker_environment(self, **settings: object) -> dict[str, object]:
         """Return what a worker of this installation finds in its environment; ``settings`` go before the usual ones."""
         ours = {
@@ -70,16 +75,16 @@ class Parts:
 
     @contextmanager
     def worker(
-        self, *, name: str = "", directed_by: Path | None = None, is_awaited: bool = True, **settings: object
+        self, *, name: str = "", directed_by: Directions | None = None, is_awaited: bool = True, **settings: object
     ) -> Iterator[WorkerProcess]:
         """Run a worker for the block; killed at its end if it still runs. Of several each needs a ``name`` for its log.
 
-        With ``directed_by`` its scorer does as the files in that directory say (``directed_worker``).
+        With ``directed_by`` its scorer does as these directions say (``directed_worker``).
         """
         chosen = self.worker_environment(**settings)
         module = "services.worker"
         if directed_by is not None:
-            module, chosen[DIRECTORY_VARIABLE] = "tests.support.directed_worker", directed_by
+            module, chosen[DIRECTORY_VARIABLE] = "tests.support.directed_worker", directed_by.directory
         logs = self.directory / name
         logs.mkdir(exist_ok=True)
         worker = WorkerProcess(logs, module=module, **chosen)

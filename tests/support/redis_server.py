@@ -89,6 +89,11 @@ class RedisServer:
             unix_socket_path=str(self.socket), decode_responses=True, protocol=2, retry=None, socket_timeout=10
         )
 
+    def version(self) -> str:
+        """Return what the running server says that it is."""
+        with self.client() as client:
+            return str(client.info("server")["redis_version"])
+
     def kill(self) -> None:
         """End it as a crash would: no goodbye, no last write."""
         self._end(signal.SIGKILL)

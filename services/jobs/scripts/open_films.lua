@@ -25,7 +25,7 @@ local function leave_open(film)
   if redis.call('HINCRBY', OPEN_OF_SITE, film.site, -1) <= 0 then redis.call('HDEL', OPEN_OF_SITE, film.site) end
 end
 
--- Gives a film its outcome: record and roll-up.
+-- Gives a film its outcome: record, roll-up, and its place among those that we failed.
 local function settle(film, verdict, done_ms, by)
   local key = instance(film.id)
   redis.call('HSET', key, 'state', 'done', 'outcome', verdict.outcome, 'result', verdict.result, 'done_ms', done_ms,
@@ -33,6 +33,9 @@ local function settle(film, verdict, done_ms, by)
   redis.call('HINCRBY', key, 'commits', 1)
   for _, part in ipairs({ key, history(film.id) }) do redis.call('EXPIRE', part, RECORD_SECONDS) end
   count_done(film, verdict)
+  if verdict.is_dead then
+    redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)
+  end
 end
 
 -- Later than the decision that it replaces, also where Redis' clock went back: by their times the ledger tells which of
@@ -49,7 +52,4 @@ local function close(film, verdict, by)
   leave_open(film)
   settle(film, verdict, done_at(film), by)
   redis.call('ZADD', LEDGER_DUE, now_ms(), film.id)
-  if verdict.is_dead then
-    redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)
-  end
 end

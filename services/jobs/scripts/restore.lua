@@ -38,9 +38,6 @@ redis.call('DEL', history(id))
 for at = 18, #ARGV do redis.call('RPUSH', history(id), ARGV[at]) end
 if #ARGV >= 18 then redis.call('HSET', key, 'run', #ARGV - 17) end
 settle(film, verdict, ARGV[14], ARGV[15])
-if verdict.is_dead then
-  redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', id, 'reason', verdict.reason)
-end
 
 -- As long as they would have lived: record and history since the film ended, the study a day longer than any of them.
 for _, part in ipairs({ key, history(id) }) do redis.call('EXPIRE', part, left_seconds) end
