@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from services.jobs import keys
@@ -17,6 +18,10 @@ from services.jobs.worklist import Worklist
 from tests.support.redis_server import RedisServer, redis_binaries
 
 GIBIBYTE = 1024**3
+
+# A machine that pauses is no fault of the example that it pauses in.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -132,11 +132,12 @@ class HeartbeatThread(threading.Thread):
 
     def _beat_once(self) -> None:
         with self._lock:
-            held = list(self._held.values())
-        lost = self._beat(held)
+            held = dict(self._held)
+        lost = self._beat(list(held.values()))
         with self._lock:
-            # What was dropped while Redis answered was finished, not lost.
-            lost = [film_id for film_id in lost if film_id in self._held and film_id not in self._lost]
+            # What was dropped while Redis answered was finished, not lost; what was taken anew meanwhile is ours again.
+            still_held = {film_id for film_id, taken in self._held.items() if held.get(film_id) is taken}
+            lost = [film_id for film_id in lost if film_id in still_held and film_id not in self._lost]
             self._lost.update(lost)
         for film_id in lost:
             logger.warning("job lost to another worker", extra={"action": "job_lost", "job_id": film_id})

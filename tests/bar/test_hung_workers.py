@@ -50,10 +50,10 @@ def test_a_worker_that_wakes_up_changes_nothing(parts: Parts, measure_row: Measu
             _send(gateway, films[:HELD_FILMS])
             wait_until(lambda: _in_flight(zombie) == HELD_FILMS, what="a held batch", seconds=WAIT_SECONDS)
             zombie.process.send_signal(signal.SIGSTOP)
-            stopped = time.monotonic()
             with parts.worker(name="successor", **IMPATIENT):
+                began = time.monotonic()
                 wait_quiet(parts.server, seconds=WAIT_SECONDS)
-            row.mark("seconds_to_take_over", round(time.monotonic() - stopped, 1), at_most=TAKEN_OVER_WITHIN_SECONDS)
+            row.mark("seconds_to_take_over", round(time.monotonic() - began, 1), at_most=TAKEN_OVER_WITHIN_SECONDS)
             before = _hashes(parts, films[:HELD_FILMS])
             told.go_on()
             zombie.process.send_signal(signal.SIGCONT)

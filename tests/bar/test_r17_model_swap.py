@@ -227,6 +227,8 @@ def test_models_are_swapped_under_load(
 
 
 def _swap_forth_and_back(row: Row, swap: Swap, second: Path) -> None:
+    # Workers began before both were ready; what they have done meanwhile comes again.
+    wait_until(lambda: backlog(swap.parts.server) >= IN_FLIGHT, seconds=SECONDS, what="films in flight")
     started = time.monotonic()
     row.mark("activated", swap.command("activate", second), exactly=0)
     row.note("activation_seconds", round(time.monotonic() - started, 2))

@@ -22,8 +22,9 @@ def test_example_of_the_page_works(running_stack: StackProcess, tmp_path: Path, 
     (tmp_path / "film.png").write_bytes(png_film(seed=200))
     (tmp_path / "film.dcm").write_bytes(dicom_film(seed=200))
     settings = environment() | {"URL": running_stack.wait_ready()}
+    running_stack.wait_idle()  # an open film changes the worklist, and its ETag, between two requests
     command = ["bash", "-euo", "pipefail", "-c", example]
-    answer = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60)
+    answer = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=240)
     assert answer.returncode == 0, answer.stderr
     problems = set(re.findall(r'"code":"(\w+)"', answer.stdout))
     assert problems <= {"unsupported_media_type"}, answer.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +15,7 @@ from services.jobs import keys
 from services.standalone.data_directory import socket_of
 from tests.support.films import png_film
 from tests.support.gateway import environment, wait_until
-from tests.support.ledger import lines_of
+from tests.support.ledger import entries_in, lines_of
 from tests.support.stack import StackProcess, wait_gone
 
 PNG = {"Content-Type": "image/png"}
@@ -32,7 +31,7 @@ def redis_of(stack: StackProcess) -> redis.Redis:
 
 
 def entries(stack: StackProcess) -> list[dict[str, Any]]:
-    return [json.loads(line) for path in (stack.data_dir / "audit").glob("*.jsonl") for line in lines_of(path)]
+    return entries_in(stack.data_dir / "audit")
 
 
 def send(client: httpx.Client, *seeds: int) -> list[dict[str, Any]]:

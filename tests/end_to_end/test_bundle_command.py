@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from services.jobs.settings import SettingsError
 from tests.support.bundles import write_tiny_bundle
 from tests.support.films import png_film
 from tests.support.gateway import environment, wait_until
+from tests.support.ledger import entries_in
 from tests.support.stack import StackProcess
 
 SECONDS = 120.0
@@ -67,11 +67,9 @@ def scored_by(stack: StackProcess, seed: int) -> str:
 
 
 def audited(stack: StackProcess) -> list[tuple[str, str | None]]:
-    lines = [
-        json.loads(line) for path in (stack.data_dir / "audit").iterdir() for line in path.read_text().splitlines()
-    ]
-    ours = sorted((line for line in lines if line["event"].startswith("bundle_")), key=lambda line: line["time"])
-    return [(line["event"], line.get("code")) for line in ours]
+    entries = entries_in(stack.data_dir / "audit")
+    ours = sorted((entry for entry in entries if entry["event"].startswith("bundle_")), key=lambda entry: entry["time"])
+    return [(entry["event"], entry.get("code")) for entry in ours]
 
 
 def test_another_bundle_takes_over_a_bad_one_does_not_and_there_is_a_way_back(

@@ -24,7 +24,8 @@ from tests.support.submission import submit_film
 from tests.support.worker_process import WorkerProcess
 
 FILMS = 200
-DONE_PER_LIFE = 40  # films after which a worker is killed: in the middle of its next ones
+DONE_PER_LIFE = 40  # films after which a worker is killed
+NEXT_ONES = 20  # submitted besides, for the worker to be killed in their middle; no life can do more films
 LIFE_OF_REDIS = 3  # the worker's life in which Redis is killed
 RUN_SECONDS = 250.0  # far more than it needs; cores may be busy
 
@@ -41,10 +42,14 @@ def films() -> list[Payload]:
     ]
 
 
-async def submit_all(queue: JobQueue, spool: Spool, payloads: list[Payload]) -> list[Job]:
-    """Submit as a gateway's callers do: again, when Redis was away."""
+async def submit_all(
+    queue: JobQueue, spool: Spool, payloads: list[Payload], room: asyncio.Semaphore | None = None
+) -> list[Job]:
+    """Submit as a gateway's callers do: again, when Redis was away. With ``room``, each film waits for some."""
     jobs = []
     for payload, image_format in payloads:
+        if room is not None:
+            await room.acquire()
         while True:
             try:
                 jobs.append(await submit_film(queue, spool, payload, image_format=image_format))
@@ -88,11 +93,11 @@ async def done_so_far(queue: JobQueue, film_ids: list[str]) -> int:
 
 
 async def kill_workers_until_done(
-    queue: JobQueue, film_ids: list[str], worker: WorkerProcess, server: RedisServer
+    queue: JobQueue, film_ids: list[str], worker: WorkerProcess, server: RedisServer, room: asyncio.Semaphore
 ) -> int:
     """Kill the worker whenever it has finished some films, start the next; return how many were killed."""
     deadline = time.monotonic() + RUN_SECONDS
-    lives = done = 0
+    lives = done = submitted = 0
     while done < FILMS:
         worker.start()
         lives += 1
@@ -100,6 +105,9 @@ async def kill_workers_until_done(
             server.kill()
             server.start()
         goal = min(done + DONE_PER_LIFE, FILMS)
+        for _ in range(submitted, goal + NEXT_ONES):
+            room.release()
+        submitted = goal + NEXT_ONES
         while (done := await done_so_far(queue, film_ids)) < goal:
             assert time.monotonic() < deadline, f"{done} of {FILMS} done after {lives} lives"
             await asyncio.sleep(0.01)
@@ -125,9 +133,10 @@ async def test_killed_workers_and_a_killed_redis_lose_no_film_and_score_none_twi
     async with connect_worker(mortal_redis_server.settings) as client:
         queue = JobQueue(client)
         try:
-            submitting = asyncio.create_task(submit_all(queue, spool, payloads))
+            room = asyncio.Semaphore(0)
+            submitting = asyncio.create_task(submit_all(queue, spool, payloads, room))
             lives = await kill_workers_until_done(
-                queue, [record.id for record in expected], worker, mortal_redis_server
+                queue, [record.id for record in expected], worker, mortal_redis_server, room
             )
             jobs = await submitting
         finally:

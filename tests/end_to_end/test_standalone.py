@@ -14,6 +14,7 @@ from tests.support.gateway import ServiceProcess, environment, wait_until
 from tests.support.stack import StackProcess, wait_gone
 
 PNG = {"Content-Type": "image/png"}
+SECONDS = 120.0
 
 
 def up(tmp_path: Path, *options: str, **settings: object) -> ServiceProcess:
@@ -22,7 +23,8 @@ def up(tmp_path: Path, *options: str, **settings: object) -> ServiceProcess:
 
 
 def assert_one_clear_line(process: ServiceProcess, *words: str) -> None:
-    assert process.process.wait(120) == 2
+    with process:
+        assert process.process.wait(SECONDS) == 2
     (line,) = process.output.strip().splitlines()
     assert line.startswith("cxr-triage")
     for word in words:
@@ -117,7 +119,8 @@ def test_redis_url_that_is_none_is_one_clear_line(url: str, tiny_bundle_director
 
 def test_setting_that_only_the_worker_refuses_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
     process = up(tmp_path, "--bundle", str(tiny_bundle_directory), worker_operating_point="nonsense")
-    assert process.process.wait(120) == 2
+    with process:
+        assert process.process.wait(SECONDS) == 2
     assert [line for line in process.output.splitlines() if line.startswith("cxr-triage")] == [
         line for line in process.output.splitlines() if "nonsense" in line
     ]

@@ -31,7 +31,7 @@ def films(tmp_path: Path) -> Path:
 
 def submit(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
     command = [str(SCRIPT), "submit", *map(str, arguments)]
-    return subprocess.run(command, env=environment() | settings, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment() | settings, capture_output=True, text=True, timeout=280)
 
 
 def records(answer: subprocess.CompletedProcess[str]) -> dict[str, dict]:  # type: ignore[type-arg]  # JSON

@@ -167,7 +167,7 @@ def test_whoever_waits_gets_no_outcome_after_its_key_has_ended(
     wait_until(lambda: knows(client, key), seconds=10, what="the new key")
     film_id = send(client, key, seed=1).json()["id"]
     with gateway.client() as other, ThreadPoolExecutor() as threads:
-        waiting = threads.submit(other.get, f"/v1/instances/{film_id}", params={"wait": 5}, headers=bearer(key))
+        waiting = threads.submit(other.get, f"/v1/instances/{film_id}", params={"wait": 10}, headers=bearer(key))
         revoke_key(keys_file, id_of(key))
         assert code_of(waiting.result(), 401) == "unauthenticated"
     assert client.get(f"/v1/instances/{film_id}", headers=bearer(admin)).status_code == 200

@@ -134,7 +134,7 @@ async def test_a_film_that_breaks_its_child_ends_with_the_reason_and_spares_the_
 
 
 async def test_a_film_that_takes_too_long_ends_decode_timeout(start_pool: PoolMaker, request_for: RequestFor) -> None:
-    pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 0.3}))
+    pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 2.0}))
     assert await reason_of(pool, request_for(b"hang")) is Reason.DECODE_TIMEOUT
     assert (await pool.decode(request_for(b"gray 1"))).decode_ms > 0
 
@@ -223,7 +223,7 @@ async def test_a_zygote_that_is_killed_costs_no_film(start_pool: PoolMaker, requ
 async def test_a_child_that_is_still_busy_with_an_answered_film_costs_the_next_one_nothing(
     start_pool: PoolMaker, request_for: RequestFor
 ) -> None:
-    pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 0.5}))
+    pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 2.0}))
     (lingering,) = children()
     await pool.decode(request_for(b"linger"))
     assert (await pool.decode(request_for(b"gray 7"))).tensor.min() == 7

@@ -213,7 +213,7 @@ def test_a_child_inherits_nothing_but_its_socket(tmp_path: Path) -> None:
 async def test_what_a_hostile_film_does_ends_it_alone(
     start_pool: PoolMaker, request_for: RequestFor, order: bytes, reason: Reason
 ) -> None:
-    pool = await start_pool(size=2, limits=LIMITS.model_copy(update={"seconds": 1.0}))
+    pool = await start_pool(size=2, limits=LIMITS.model_copy(update={"seconds": 2.0}))
     neighbours = [asyncio.create_task(pool.decode(request_for(b"gray %d" % level))) for level in range(1, 9)]
     assert await reason_of(pool, request_for(order)) is reason
     films_beside = await asyncio.gather(*neighbours)

@@ -33,7 +33,7 @@ async def test_redis_that_could_lose_films_is_refused(
 async def test_a_redis_that_still_loads_is_waited_for_and_never_called_unsafe(
     mortal_redis_server: RedisServer, redis_binary: Path
 ) -> None:
-    commands = 8000  # Redis looks at its connections once in 1,024 commands that it loads: every 0.4 s here
+    commands = 20_000  # Redis looks at its connections once in 1,024 commands that it loads: every 0.4 s here
     with mortal_redis_server.client() as client:
         client.eval(f"for n = 1, {commands} do redis.call('SET', KEYS[1] .. n, n) end", 1, "{cxr}:load:")
     mortal_redis_server.kill()

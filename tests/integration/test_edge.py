@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +16,6 @@ from tests.support.gateway import GatewayProcess
 from tests.support.raw_http import Answer, connect, exchange, read_answers
 from tests.support.redis_server import RedisServer
 
-HEADER_SECONDS = 1.0
 HOST = b"Host: gateway\r\n"
 GET = b"GET /health/live HTTP/1.1\r\n" + HOST
 POST = b"POST /v1/instances HTTP/1.1\r\n" + HOST + b"Content-Type: image/png\r\n"
@@ -25,8 +25,22 @@ CLIENT_HELLO = bytes.fromhex("16030102000100" + "01fc0303") + bytes(64)
 
 @pytest.fixture(scope="module")
 def gateway(shared_redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    directory = tmp_path_factory.mktemp("edge")
-    process = GatewayProcess(directory, redis_url=shared_redis_server.url, api_header_seconds=HEADER_SECONDS)
+    """A gateway with time for headers that come byte by byte."""
+    with untroubled(tmp_path_factory.mktemp("edge"), shared_redis_server, header_seconds=60.0) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway that does not wait for headers."""
+    with untroubled(tmp_path_factory.mktemp("hasty"), shared_redis_server, header_seconds=1.0) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def untroubled(directory: Path, server: RedisServer, *, header_seconds: float) -> Iterator[GatewayProcess]:
+    """Run a gateway that is to end well, and without trouble in its log."""
+    process = GatewayProcess(directory, redis_url=server.url, api_header_seconds=header_seconds)
     process.wait_ready()
     yield process
     assert process.stop() == 0, process.output[-3000:]
@@ -139,12 +153,12 @@ def test_chunk_extensions_and_trailers_of_a_fair_size_do_no_harm(gateway: Gatewa
     [b"", b"GE", b"GET /health/live HTTP/1.1\r\n", GET, GET + b"X: y", b"\r\n", b"GET /health/live\r\n"],
     ids=["nothing", "method", "request line", "host", "half a header", "empty line", "HTTP/0.9"],
 )
-def test_headers_that_do_not_come_are_cut_off(gateway: GatewayProcess, sent: bytes) -> None:
-    refused(exchange(gateway, sent), 408, "header_timeout")
+def test_headers_that_do_not_come_are_cut_off(hasty: GatewayProcess, sent: bytes) -> None:
+    refused(exchange(hasty, sent), 408, "header_timeout")
 
 
-def test_headers_that_drip_are_cut_off(gateway: GatewayProcess) -> None:
-    with connect(gateway) as connection:
+def test_headers_that_drip_are_cut_off(hasty: GatewayProcess) -> None:
+    with connect(hasty) as connection:
         connection.sendall(GET + b"X: ")
         connection.settimeout(0.05)
         deadline = time.monotonic() + 30
@@ -157,8 +171,8 @@ def test_headers_that_drip_are_cut_off(gateway: GatewayProcess) -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_second_request_on_a_kept_connection_has_no_more_time(gateway: GatewayProcess) -> None:
-    answers = exchange(gateway, GET + b"\r\n" + GET)
+def test_second_request_on_a_kept_connection_has_no_more_time(hasty: GatewayProcess) -> None:
+    answers = exchange(hasty, GET + b"\r\n" + GET)
     assert answers[0].status == 200
     refused(answers, 408, "header_timeout")
 

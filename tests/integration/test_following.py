@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -58,12 +59,30 @@ def site(redis_client: Redis, tmp_path: Path) -> Site:
     )
 
 
+class HeldLoader(BundleLoader):
+    """Loads what is activated no sooner than it is told to go on."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings)
+        self.go_on = threading.Event()
+
+    def load_activated(self, digest: str) -> LoadedBundle:
+        assert self.go_on.wait(60)
+        return super().load_activated(digest)
+
+
 class Follower:
     """A worker without films."""
 
-    def __init__(self, site: Site, activation: BundleActivation | None = None, **settings: object) -> None:
-        changed = site.settings.model_copy(update=settings)
-        loader = BundleLoader(changed)
+    def __init__(
+        self,
+        site: Site,
+        activation: BundleActivation | None = None,
+        *,
+        loader: BundleLoader | None = None,
+        **settings: object,
+    ) -> None:
+        loader = loader or BundleLoader(site.settings.model_copy(update=settings))
         self.bundles = ServedBundles(loader.load_configured(), batcher_for=_batcher)
         self.gave_up = asyncio.Event()
         self.following = BundleFollower(
@@ -80,7 +99,7 @@ class Follower:
         return None if said is None else (said.attempt, said.state, said.code)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, (self.told, self.served)
             await self.following.step()
@@ -108,11 +127,13 @@ async def test_a_worker_serves_its_own_bundle_until_another_one_is_active(site: 
 
 
 async def test_a_candidate_is_prepared_beside_the_bundle_that_serves_and_then_takes_over(site: Site) -> None:
-    worker = Follower(site)
+    loader = HeldLoader(site.settings)
+    worker = Follower(site, loader=loader)
     await worker.following.begin()
     await propose(site, site.half, "one")
     assert await worker.following.step(), "there is something to tell at once"
     assert worker.told == ("one", PreparationState.PREPARING, None)
+    loader.go_on.set()
     await worker.until(lambda: worker.told == ("one", PreparationState.PREPARED, None))
     assert worker.served == site.own
     await site.activation.activate("one", served=site.own)

@@ -33,16 +33,29 @@ DICOM = {"Content-Type": "application/dicom"}
 @pytest.fixture(scope="module")
 def gateway(shared_redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     directory = tmp_path_factory.mktemp("gateway")
-    process = GatewayProcess(directory, redis_url=shared_redis_server.url, api_upload_idle_seconds=1.0)
+    process = GatewayProcess(directory, redis_url=shared_redis_server.url)
     process.wait_ready()
     yield process
     assert process.stop() == 0, process.output[-3000:]
     assert "request failed" not in process.output
 
 
-@pytest.fixture
-def client(gateway: GatewayProcess, redis_server: RedisServer) -> Iterator[httpx.Client]:
+@pytest.fixture(autouse=True)
+def _nothing_to_give_back(gateway: GatewayProcess, redis_server: RedisServer) -> None:
+    """Empty the lasting gateway's spool with Redis: sooner or later it gives Redis back what that has lost."""
     gateway.empty_spool()
+
+
+@pytest.fixture
+def hasty_gateway(redis_server: RedisServer, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway that does not wait for uploads."""
+    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_upload_idle_seconds=1.0) as process:
+        process.wait_ready()
+        yield process
+
+
+@pytest.fixture
+def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
     with gateway.client() as client:
         yield client
 
@@ -275,15 +288,15 @@ def test_caller_that_waits_for_leave_to_send_hears_the_refusal_first(gateway: Ga
         assert connection.recv(4096).startswith(b"HTTP/1.1 415 ")
 
 
-def test_upload_that_stalls_is_cut_off(gateway: GatewayProcess) -> None:
-    with raw_request(gateway, "Content-Type: image/png\r\nContent-Length: 1000") as connection:
+def test_upload_that_stalls_is_cut_off(hasty_gateway: GatewayProcess) -> None:
+    with raw_request(hasty_gateway, "Content-Type: image/png\r\nContent-Length: 1000") as connection:
         connection.sendall(b"\x89PNG")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))  # until the connection ends
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_upload_that_trickles_is_cut_off(gateway: GatewayProcess) -> None:
-    with raw_request(gateway, "Content-Type: image/png\r\nContent-Length: 100000") as connection:
+def test_upload_that_trickles_is_cut_off(hasty_gateway: GatewayProcess) -> None:
+    with raw_request(hasty_gateway, "Content-Type: image/png\r\nContent-Length: 100000") as connection:
         connection.settimeout(0.1)
         deadline = time.monotonic() + 30
         answer = b""

@@ -161,6 +161,8 @@ async def test_retries_wait_longer_each_time_by_the_clock_of_redis(queue: JobQue
         assert await queue.retry("a", taken)
         due = await redis_client.zscore(keys.RETRY, taken.job.id)
         assert before + wait_ms <= due <= await redis_time_ms(redis_client) + wait_ms
+        # Far from due, so that it is not due by the time of the look.
+        await redis_client.zadd(keys.RETRY, {taken.job.id: before + LONG_MS})
         assert await queue.promote() == 0
         await redis_client.zadd(keys.RETRY, {taken.job.id: before})
         assert await queue.promote() == 1
@@ -195,7 +197,7 @@ async def redis_time_ms(client: Redis) -> int:
 
 # -- deadline ----------------------------------------------------------------------------------------------------------
 async def test_film_past_its_deadline_ends_wherever_it_is(queue: JobQueue, redis_client: Redis) -> None:
-    old = now_ms() - 5000
+    old = now_ms() - LONG_MS
     jobs = [make_job(submitted_ms=old + n) for n in range(4)]
     for job in jobs:
         await queue.submit(job)
@@ -204,8 +206,8 @@ async def test_film_past_its_deadline_ends_wherever_it_is(queue: JobQueue, redis
     await queue.release("a", [released])
     young = make_job()
     await queue.submit(young)
-    await backdate(redis_client, *(job.id for job in jobs), seconds=5)
-    assert await queue.expire(deadline(4.0)) == 4
+    await backdate(redis_client, *(job.id for job in jobs), seconds=LONG_MS / 1000)
+    assert await queue.expire(deadline(LONG_MS / 2000)) == 4
     for job in jobs:
         assert (await queue.record(job.id)).reason is Reason.DEADLINE
     assert not await finish(queue, held), "the result that stands is the deadline's"

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import redis
 from typer.testing import CliRunner
@@ -77,29 +79,35 @@ def test_film_walks_from_gateway_to_worker_with_the_rights_of_each(guarded: Guar
         gateway.wait_ready()
         png = {"Content-Type": "image/png"}
         for seed, priority in ((1, "stat"), (2, "routine")):
-            params = {"wait": 30, "priority": priority}
-            record = client.post("/v1/instances", content=png_film(seed=seed), headers=png, params=params).json()
+            params = {"wait": 10, "priority": priority}
+            film = client.post("/v1/instances", content=png_film(seed=seed), headers=png, params=params).json()
+            wait_until(lambda film=film: is_done(client, film), what="the decision")  # type: ignore[misc]  # mypy 9106
+            record = client.get(film["links"]["self"]).json()
             assert record["outcome"] in ("flagged", "not_flagged")
         assert client.get(record["links"]["study"]).json()["instances"] == [record]
         listed = client.get("/v1/studies")
         assert listed.is_success, listed.text
         assert len(listed.json()["studies"]) == 2
-        assert len(client.get("/v1/models").json()["models"]) == 1
+        wait_until(lambda: len(client.get("/v1/models").json()["models"]) == 1, what="the worker's word")
         assert client.get(record["links"]["preview"]).is_success
         assert client.post(f"{record['links']['self']}/rescore").is_success
-        wait_until(lambda: client.get(record["links"]["self"]).json()["state"] == "done", what="the second decision")
+        wait_until(lambda: is_done(client, record), what="the second decision")
         page = {"Origin": gateway.url}
         assert client.post("/v1/session", json={"key": key}, headers=page).is_success
         del client.headers["Authorization"]
         assert client.get("/v1/studies", headers=page).is_success, "the cookie suffices"
         assert client.delete("/v1/session", headers=page).is_success
         client.headers.update(bearer(key))
-        assert "cxr_queue_up 1.0" in client.get("/metrics").text
+        wait_until(lambda: "cxr_queue_up 1.0" in client.get("/metrics").text, what="figures of the queue")
         gateway.wait_ready()
     with guarded.client() as operator:
         refused = {(entry["username"], entry["object"]) for entry in operator.acl_log()}
     # redis-py introduces itself (CLIENT SETINFO), which Redis 7.0 has no name for, and does without.
     assert {(user, command) for user, command in refused if not command.startswith("client")} == set()
+
+
+def is_done(client: httpx.Client, film: dict[str, Any]) -> bool:
+    return bool(client.get(film["links"]["self"]).json()["state"] == "done")
 
 
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)

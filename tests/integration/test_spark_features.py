@@ -205,12 +205,17 @@ def kill_reader(fifo: Path, original: Path, written: Path) -> bool:
     wait_until(is_read, seconds=DEADLINE_SECONDS, what="a task that reads the film")
     wait_until(lambda: executors_of(fifo) != [], seconds=DEADLINE_SECONDS, what="the executor of that task")
     (executor,) = executors_of(fifo)
-    original.replace(fifo)
-    executor.kill()
-    wait_until(lambda: not executor.is_running() or executor.status() == "zombie", seconds=DEADLINE_SECONDS)
-    was_unfinished = written.is_dir() and not (written / "_SUCCESS").exists()
-    os.close(writers[0])
-    return was_unfinished
+    driver = executor.parent()
+    assert driver is not None
+    driver.suspend()  # no other attempt begins, and nothing is finished, until we have looked
+    try:
+        original.replace(fifo)
+        executor.kill()
+        wait_until(lambda: not executor.is_running() or executor.status() == "zombie", seconds=DEADLINE_SECONDS)
+        return written.is_dir() and not (written / "_SUCCESS").exists()
+    finally:
+        driver.resume()
+        os.close(writers[0])
 
 
 def executors_of(fifo: Path) -> list[psutil.Process]:

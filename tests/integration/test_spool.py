@@ -350,7 +350,7 @@ def test_full_disk_refuses_whole_films_and_recovers(tmp_path: Path) -> None:
         input=FULL_DISK_SCRIPT,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     if "Operation not permitted" in run.stderr or "permission denied" in run.stderr:

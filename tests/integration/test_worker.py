@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
@@ -20,10 +19,12 @@ from services.jobs.queue import JobQueue
 from services.jobs.records import JobState
 from services.jobs.spool import Spool
 from tests.support.bundles import write_tiny_bundle
+from tests.support.directed_worker import DIRECTORY_VARIABLE, Directions
 from tests.support.films import png_film
 from tests.support.outcomes import all_done, attempted, eventually
 from tests.support.redis_server import RedisServer
 from tests.support.submission import keep_film, submit_film
+from tests.support.told_apart_films import told_apart_films
 from tests.support.worker_process import WorkerProcess
 
 NewWorker = Callable[..., WorkerProcess]
@@ -53,12 +54,11 @@ def new_worker(redis_server: RedisServer, spool: Spool, tiny_bundle: Path, tmp_p
     """Makes workers on this test's queue and spool; kills what is left of them."""
     workers: list[WorkerProcess] = []
 
-    def make(**settings: object) -> WorkerProcess:
+    def make(*, module: str = "services.worker", **settings: object) -> WorkerProcess:
         directory = tmp_path / f"worker-{len(workers)}"
         directory.mkdir()
-        workers.append(
-            WorkerProcess(directory, **(settings_for(redis_server, tmp_path / "spool", tiny_bundle) | settings))
-        )
+        places = settings_for(redis_server, tmp_path / "spool", tiny_bundle)
+        workers.append(WorkerProcess(directory, module=module, **(places | settings)))
         return workers[-1]
 
     yield make
@@ -107,10 +107,17 @@ def film(seed: int, *, side: int = 192) -> bytes:
     return png_film(seed=seed, rows=side, columns=side)
 
 
-@cache
-def slow_film() -> bytes:
-    """A film that decodes for longer than a test takes to look at its record: 26 MB of noise."""
-    return png_film(np.random.default_rng(0).integers(0, 2**16, (3600, 3600), dtype=np.uint16))
+@pytest.fixture
+def held(tmp_path: Path) -> Directions:
+    """Directions by which no batch ends; for the workers that are ``directed_by`` them."""
+    (told := tmp_path / "told").mkdir()
+    directions = Directions(told)
+    directions.hold()
+    return directions
+
+
+def directed_by(directions: Directions) -> dict[str, object]:
+    return {"module": "tests.support.directed_worker", DIRECTORY_VARIABLE: directions.directory}
 
 
 async def test_a_film_is_scored_by_the_bundle_and_decided_by_its_operating_point(
@@ -164,33 +171,46 @@ async def test_payload_that_stays_away_ends_retries_exhausted(watched_queue: Job
 
 
 async def test_job_of_a_killed_worker_is_scored_by_the_next(
-    new_worker: NewWorker, queue: JobQueue, spool: Spool
+    new_worker: NewWorker, queue: JobQueue, spool: Spool, held: Directions
 ) -> None:
-    slow = await submit_film(queue, spool, slow_film())
-    jobs = [slow, *[await submit_film(queue, spool, film(seed)) for seed in range(4)]]
-    first, second = new_worker(), new_worker()
+    job = await submit_film(queue, spool, film(5))
+    jobs = [job, *[await submit_film(queue, spool, film(seed)) for seed in range(4)]]
+    first, second = new_worker(**directed_by(held)), new_worker()
     first.start()
-    await attempted(queue, slow, times=1)
+    await attempted(queue, job, times=1)
     first.kill()
     second.start()
     records = await all_done(queue, jobs)
     assert all(record.probability is not None for record in records.values())
-    assert records[slow.id].attempts == 2
+    assert records[job.id].attempts == 2
 
 
 async def test_a_stopped_worker_exits_cleanly_and_burns_no_attempt(
-    new_worker: NewWorker, queue: JobQueue, spool: Spool
+    new_worker: NewWorker, queue: JobQueue, spool: Spool, held: Directions
 ) -> None:
     jobs = [await submit_film(queue, spool, film(seed)) for seed in range(60)]
-    first, second = new_worker(), new_worker()
+    first, second = new_worker(**directed_by(held)), new_worker()
     first.start()
-    await eventually(lambda: sum(event.get("action") == "job_done" for event in first.events()) >= 5)
+    await eventually(lambda: bool(held.attempts()))
     assert first.terminate() == 0
-    assert (await queue.statistics()).open > 0
+    assert (await queue.statistics()).open == len(jobs), "also those of the batch that did not end are given back"
     second.start()
     records = await all_done(queue, jobs)
     assert {record.attempts for record in records.values()} == {1}
     assert not any(event.get("action") == "job_taken_over" for event in second.events())
+
+
+async def test_a_stopped_worker_finishes_what_is_under_way(
+    new_worker: NewWorker, queue: JobQueue, spool: Spool, held: Directions
+) -> None:
+    job = await submit_film(queue, spool, film(1))
+    worker = new_worker(**directed_by(held))
+    worker.start()
+    await eventually(lambda: bool(held.attempts()))
+    worker.process.send_signal(signal.SIGTERM)
+    held.go_on()
+    assert worker.terminate() == 0
+    assert (await queue.record(job.id)).state is JobState.DONE
 
 
 async def test_a_worker_that_is_told_to_stop_again_and_again_still_ends_with_0(new_worker: NewWorker) -> None:
@@ -255,18 +275,16 @@ def test_a_taken_metrics_port_is_one_line_and_exit_code_2(new_worker: NewWorker)
 
 
 async def test_a_film_that_kills_every_worker_ends_worker_crash_alone(
-    new_worker: NewWorker, queue: JobQueue, spool: Spool
+    new_worker: NewWorker, queue: JobQueue, spool: Spool, tiny_bundle: Path
 ) -> None:
-    # Nothing of ours crashes a worker on purpose, so the film's part is played here: whoever takes it is killed while
-    # it decodes.
-    poison = await submit_film(queue, spool, slow_film())
-    good = [await submit_film(queue, spool, film(seed)) for seed in range(12)]
-    worker = new_worker(CXR_WORKER_IDLE_SECONDS=1.0)
-    for life in range(1, 5):
-        worker.start()
-        await attempted(queue, poison, times=life)
+    poison, *good = [
+        await submit_film(queue, spool, each.payload) for each in told_apart_films(13, tiny_bundle, poisoned=[0])
+    ]
+    worker = new_worker(module="tests.support.poisoned_worker", CXR_WORKER_IDLE_SECONDS=1.0)
+    for _ in range(4):
+        worker.start(wait=False)
+        assert await asyncio.to_thread(worker.process.wait, 120) == -signal.SIGSEGV
         assert (await queue.record(poison.id)).state is JobState.RUNNING
-        worker.kill()
     worker.start()
     records = await all_done(queue, [poison, *good])
     assert records[poison.id].reason is Reason.WORKER_CRASH

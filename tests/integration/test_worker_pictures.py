@@ -18,9 +18,10 @@ from services.jobs.reconcile import UNCLAIMED_SECONDS, Retention, reconcile
 from services.jobs.records import Job, Picture
 from services.jobs.spool import Spool
 from tests.support.bundles import write_explaining_bundle
+from tests.support.directed_worker import DIRECTORY_VARIABLE, Directions
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess
-from tests.support.outcomes import all_done, attempted, eventually
+from tests.support.outcomes import all_done, eventually
 from tests.support.redis_server import RedisServer
 from tests.support.submission import submit_film
 from tests.support.worker_process import WorkerProcess
@@ -39,7 +40,7 @@ def new_worker(redis_server: RedisServer, explaining_bundle: Path, spool: Spool,
     """Makes workers on this test's queue and spool; kills what is left of them."""
     workers: list[WorkerProcess] = []
 
-    def make(**settings: object) -> WorkerProcess:
+    def make(*, module: str = "services.worker", **settings: object) -> WorkerProcess:
         directory = tmp_path / f"worker-{len(workers)}"
         directory.mkdir()
         defaults = {
@@ -53,7 +54,7 @@ def new_worker(redis_server: RedisServer, explaining_bundle: Path, spool: Spool,
             "CXR_WORKER_HEARTBEAT_SECONDS": 0.3,
             "CXR_WORKER_IDLE_SECONDS": 2.0,
         }
-        workers.append(WorkerProcess(directory, **(defaults | settings)))
+        workers.append(WorkerProcess(directory, module=module, **(defaults | settings)))
         return workers[-1]
 
     yield make
@@ -156,13 +157,18 @@ async def test_pictures_without_room_cost_the_pictures_and_not_the_decision(
 async def test_worker_killed_after_the_preview_was_written_leaves_a_film_that_the_next_finishes(
     new_worker: NewWorker, queue: JobQueue, spool: Spool, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    slow = await submit_film(queue, spool, noise_film(3000))
-    first, second = new_worker(), new_worker()
+    slow = await submit_film(queue, spool, noise_film(300))
+    (told := tmp_path / "told").mkdir()
+    directions = Directions(told)
+    directions.hold()
+    first = new_worker(module="tests.support.directed_worker", **{DIRECTORY_VARIABLE: told})
+    second = new_worker()
     first.start()
-    await attempted(queue, slow, times=1)
+    await eventually(lambda: bool(directions.attempts()))
     with redis_server.client() as redis:
-        # Decoding and scoring go on; the script that would finish the film waits.
+        # Scoring goes on; the script that would finish the film waits.
         redis.client_pause(60_000, all=False)
+        directions.go_on()
         await eventually(lambda: ".preview" in picture_files(tmp_path / "spool"))
         first.kill()
         redis.client_unpause()

@@ -51,15 +51,21 @@ class Directions:
 
     def fail(self, times: int) -> None:
         """Let so many batches fail from now on."""
-        self._failures.write_text(str(times))
+        self._note_failures(times)
 
     def note_attempt(self) -> bool:
         """Write down when a batch began; return whether it is to fail."""
         with self._attempts.open("a") as attempts:
             attempts.write(f"{time.time()}\n")
         left = int(self._failures.read_text()) if self._failures.exists() else 0
-        self._failures.write_text(str(max(left - 1, 0)))
+        if left:
+            self._note_failures(left - 1)
         return left > 0
+
+    def _note_failures(self, times: int) -> None:
+        # Renamed, so that the other side never reads half a number.
+        (coming := self._failures.with_suffix(f".{os.getpid()}")).write_text(str(times))
+        coming.replace(self._failures)
 
     def attempts(self) -> list[float]:
         """Return when batches began, in seconds since the epoch."""

@@ -16,9 +16,12 @@ from typing import Self
 import httpx
 
 from services.api.listening import listen, url_of
+from tests.support.processes import wait_or_kill
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+# Far above the 30 s for which a request may wait for its film.
+CLIENT_SECONDS = 120.0
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -66,7 +69,7 @@ class ServiceProcess:
         """Send a signal and return the exit status; harmless if it has ended."""
         if self.is_running:
             self.process.send_signal(number)
-        return self.process.wait(STOP_SECONDS)
+        return wait_or_kill(self.process, seconds=STOP_SECONDS)
 
     def kill(self) -> None:
         self.process.kill()
@@ -97,7 +100,7 @@ class GatewayProcess(ServiceProcess):
         self._listener.close()
 
     def client(self, **options: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=30.0, **options)  # type: ignore[arg-type]
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=CLIENT_SECONDS, **options)  # type: ignore[arg-type]
 
     def empty_spool(self) -> None:
         """Forget every film, where Redis has been emptied: it would give them back to Redis."""

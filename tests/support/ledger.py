@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from services.jobs.ledger.chain import Chain
 from services.jobs.ledger.chain_files import chain_files, head_of
@@ -25,6 +27,12 @@ def heads_in(directory: Path) -> dict[str, Head]:
     """Return what Redis would know of the chains' ends."""
     heads = {path.name: head_of(path) for path in chain_files(directory)}
     return {name: head for name, head in heads.items() if head is not None}
+
+
+def entries_in(directory: Path) -> list[dict[str, Any]]:
+    """Return what the chains hold, also while they are being written: a last line without its end is not there yet."""
+    contents = [path.read_bytes().rpartition(b"\n")[0] for path in sorted(directory.rglob("*.jsonl"))]
+    return [json.loads(line) for content in contents for line in content.splitlines()]
 
 
 def lines_of(path: Path) -> list[bytes]:

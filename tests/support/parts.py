@@ -88,8 +88,8 @@ class Parts:
         logs = self.directory / name
         logs.mkdir(exist_ok=True)
         worker = WorkerProcess(logs, module=module, **chosen)
-        worker.start(wait=is_awaited)
         try:
+            worker.start(wait=is_awaited)
             yield worker
         finally:
             worker.kill()

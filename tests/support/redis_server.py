@@ -13,8 +13,10 @@ from pathlib import Path
 import redis
 
 from services.jobs.settings import RedisSettings
+from tests.support.processes import wait_or_kill
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
 _SETTINGS = (
     *("--port", "0", "--daemonize", "no", "--save", "", "--loglevel", "warning"),
     *("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
@@ -77,10 +79,11 @@ class RedisServer:
             try:
                 with self.client() as client:
                     client.ping()
-            except redis.exceptions.ConnectionError:
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
                 time.sleep(0.02)
             else:
                 return
+        self.kill()
         raise RuntimeError(f"redis-server did not start:\n{(self.directory / 'redis.log').read_text()[-2000:]}")
 
     def client(self) -> redis.Redis:
@@ -105,7 +108,7 @@ class RedisServer:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
-            self._process.wait(timeout=_START_SECONDS)
+            wait_or_kill(self._process, seconds=_STOP_SECONDS)
 
 
 # For ``pytest.mark.parametrize("redis_binary", ..., indirect=True)``: promises of the scripts hold on each.

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import httpx
 import psutil
+import redis
 
-from tests.support.gateway import ServiceProcess, environment, wait_until
+from services.jobs import keys
+from services.standalone.data_directory import socket_of
+from tests.support.gateway import CLIENT_SECONDS, ServiceProcess, environment, wait_until
 
 _READY = re.compile(r"^ready: (\S+)", re.MULTILINE)
 
@@ -32,7 +35,12 @@ class StackProcess(ServiceProcess):
         return str(found[-1])
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.wait_ready(), trust_env=False, timeout=60.0)
+        return httpx.Client(base_url=self.wait_ready(), trust_env=False, timeout=CLIENT_SECONDS)
+
+    def wait_idle(self) -> None:
+        """Wait until no film is open."""
+        with redis.Redis(unix_socket_path=str(socket_of(self.data_dir))) as client:
+            wait_until(lambda: client.zcard(keys.OPEN) == 0, what="the end of all films")
 
     def children(self) -> list[psutil.Process]:
         """Return every process below this one, grandchildren too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -13,7 +14,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60.0
+from tests.support.processes import wait_or_kill
+
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 
 class WorkerProcess:
@@ -36,7 +40,8 @@ class WorkerProcess:
         return self._process
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it, and return when it is ready."""
+        """Start it, and return when it is ready. One that was started before is not left running."""
+        self.kill()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
         environment["CXR_AUDIT_DIRECTORY"] = str(self._directory / "audit")
         environment |= {name: _text(value) for name, value in self._settings.items()}
@@ -57,7 +62,7 @@ class WorkerProcess:
     def is_ready(self) -> bool:
         try:
             return self.get("/health/ready")[0] == 200
-        except (urllib.error.URLError, ConnectionError, LookupError):
+        except (OSError, http.client.HTTPException, LookupError):
             return False
 
     def get(self, path: str) -> tuple[int, str]:
@@ -74,22 +79,22 @@ class WorkerProcess:
 
     def events(self) -> list[dict[str, Any]]:
         """Return what it has logged so far."""
-        lines = self.log_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        whole, _, _ = self.log_text().rpartition("\n")  # the last line may be under way
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{") and line.endswith("}")]
 
     def log_text(self) -> str:
-        return self._log.read_text()
+        return self._log.read_text(errors="replace")
 
     def terminate(self) -> int:
         """Ask it to stop; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return wait_or_kill(self.process, seconds=STOP_SECONDS)
 
     def kill(self) -> None:
         """End it as a crash would; harmless if it has ended."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=STOP_SECONDS)
 
 
 def _text(value: object) -> str:

@@ -176,15 +176,18 @@ def test_ctrl_c_is_one_line_and_exit_code_130_and_finished_steps_survive(tmp_pat
     data = write_collection(tmp_path / "data", patients=60, films_per_patient=1, pixels=32)
     root = tmp_path / "run"
     command = [sys.executable, "-c", "from training.cli import main; main()", "run", RECIPE, "--preset", "cpu"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--data", str(data), "--out", str(root), "--threads", "1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    wait_until((root / ".finetune.partial").exists, seconds=120, what="the fine-tuning")
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    ) as process:
+        try:
+            wait_until((root / ".finetune.partial").exists, seconds=120, what="the fine-tuning")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert said.startswith("cxr-train: interrupted; finished steps and checkpoints are kept")
     assert said.count("\n") == 1

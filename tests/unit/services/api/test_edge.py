@@ -80,7 +80,7 @@ async def test_client_that_never_reads_its_answer_holds_neither_memory_nor_a_pla
 
 
 async def test_client_that_reads_slowly_but_reads_is_served() -> None:
-    async with served(EdgeLimits(header_seconds=SECONDS, write_seconds=5.0)) as edge:
+    async with served(EdgeLimits(header_seconds=SECONDS, write_seconds=SECONDS)) as edge:
         reader, writer = await asyncio.open_connection(*edge.address, limit=4096)
         writer.write(GET)
         received = 0
@@ -131,8 +131,9 @@ async def send_on(writer: asyncio.StreamWriter) -> None:
 async def test_headers_do_not_count_as_late_while_the_answer_is_on_its_way() -> None:
     """The answer takes longer to read than headers may take to come."""
     async with served(EdgeLimits(header_seconds=0.3)) as edge:
-        reader, writer = await asyncio.open_connection(*edge.address, limit=4096)
-        writer.write(GET)
+        connection = socket.create_connection(edge.address)
+        connection.sendall(GET)  # before the loop turns, so that the headers are there when their clock starts
+        reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
         await asyncio.sleep(0.6)  # what is tested is that nothing happens meanwhile
         received = b""
         while len(received) < LARGE_BYTES:

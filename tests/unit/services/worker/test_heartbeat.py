@@ -46,7 +46,7 @@ class RecordedBeats:
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.heard:
-            assert self.heard.wait_for(condition, timeout=10)
+            assert self.heard.wait_for(condition, timeout=60)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def beating(beats: RecordedBeats) -> Iterator[HeartbeatThread]:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -84,6 +84,32 @@ def test_a_film_that_another_worker_has_is_lost_until_it_is_held_again() -> None
         beats.lost = []
         heartbeat.hold(taken("a"))
         assert not heartbeat.is_lost(taken("a"))
+
+
+def test_a_film_that_is_taken_anew_while_a_beat_is_under_way_is_not_lost_by_its_answer() -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+    rounds: list[int] = []
+
+    def beat(held: list[TakenJob]) -> list[str]:
+        rounds.append(len(held))
+        if len(rounds) > 1:
+            return []
+        is_asked.set()
+        assert may_answer.wait(60)
+        return ["a", "b"]
+
+    heartbeat = HeartbeatThread(beat, every_seconds=0.01, watchdog=Watchdog(seconds=60))
+    for film_id in ("a", "b"):
+        heartbeat.hold(taken(film_id))
+    heartbeat.start()
+    assert is_asked.wait(60)
+    heartbeat.drop(taken("a"))
+    heartbeat.hold(taken("a"))
+    may_answer.set()
+    eventually(lambda: len(rounds) > 1)
+    assert heartbeat.is_lost(taken("b"))
+    assert not heartbeat.is_lost(taken("a"))
+    heartbeat.end()
 
 
 def test_a_worker_whose_beats_fail_is_not_current_and_recovers() -> None:

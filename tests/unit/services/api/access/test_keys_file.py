@@ -142,7 +142,7 @@ def test_commands_at_once_lose_no_key(keys_file: Path) -> None:
     for command in commands:
         command.start()
     for command in commands:
-        command.join(60)
+        command.join(200)
         assert command.exitcode == 0
     assert len({key.id for key in read_keys(keys_file)}) == 30
     assert sorted(path.name for path in keys_file.parent.iterdir()) == [".keys.json.lock", "keys.json"]
