@@ -7,12 +7,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+# numba keeps the machine code beside the sources; otherwise the first worker would compile while somebody waits.
+COMPILE := $(BIN)/python -c 'from services.worker.decoding.film import warm_up; warm_up()'
 ARGS ?=
 
 # Runs a recipe line and says how long it took.
 TIMED = started=$$SECONDS; status=0; $(1) || status=$$?; echo "make $@: $$((SECONDS - started)) s"; exit $$status
 
-.PHONY: help demo test check format docs bar bar-release bench-training reports audit sbom ci wheel clean
+.PHONY: help demo test check format docs bar bar-release bench bench-training reports audit sbom ci wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -23,10 +25,12 @@ $(BIN)/python:
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) '.[cpu]'
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) '.[cpu,train,spark,dev]'
+	$(COMPILE)
 	touch $@ $(VENV)/.serve
 
 demo:  ## install, start the stack, submit generated films, leave the service up (ARGS=--once to exit)
@@ -49,6 +53,13 @@ bar: $(VENV)/.develop  ## the reliability suite: real processes killed, starved 
 
 bar-release: $(VENV)/.develop  ## the rows that take hours: soak, 50,000 damaged files, false quarantine
 	@$(call TIMED,$(BIN)/python -m pytest -m release $(ARGS))
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/.develop
+	$(INSTALL) '.[bench]'
+	touch $@
+
+bench: $(VENV)/.bench  ## measure every published figure and write docs/performance.md, half an hour (ARGS=--quick: five minutes)
+	@$(call TIMED,$(BIN)/python -m benchmarks $(ARGS))
 
 # The films lie outside of the repository; finished steps and folds in runs/bench are kept.
 DATA ?= ../shared/data

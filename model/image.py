@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.float32]
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16]
 Tensor: TypeAlias = NDArray[np.uint8]
 
 # A film whose pixels spread over less than this share of its range shows nothing: it is ``blank``. Decoding asks it of
@@ -18,22 +18,40 @@ LEAST_CONTRAST: Final = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class GrayImage:
-    """A gray film at its own depth, already clipped to its window.
+    """A gray film at its own depth: stored values, and what they look like.
 
     Attributes
     ----------
     pixels
-        ``(rows, columns)``, uint8, uint16, int16 or float32. Every value lies between ``black`` and ``white``;
-        padding holds ``black``.
+        ``(rows, columns)``, uint8, uint16 or int16, where they lie: often in the payload itself, then read-only. What
+        is beyond ``black`` and ``white`` is shown as these are; nobody has clipped it yet, because that would cost a
+        pass over the whole film (docs/decisions/0018-one-pass.md).
     black, white
         The stored levels that are shown black and white. ``black > white`` is how an inverted film (MONOCHROME1)
-        says so: one affine at the network's small size then does scaling and inversion, and area averaging before
-        it is exact because averaging commutes with an affine (PERFORMANCE.md §B finding 1). ``black != white``.
+        says so. ``black != white``; both may lie outside of what ``pixels`` can hold.
+    padding
+        First and last of the stored values that are no picture and are shown black; ``None`` where there are none.
     pixel_aspect
         Height of a pixel over its width (DICOM's vertical/horizontal order); 1.0 where square or unknown.
+    reduction
+        By how much either side was shrunk while decoding, rounded up: a codec that can decode at a fraction of the
+        size was asked to. 1 where every pixel of the file was decoded.
     """
 
     pixels: Pixels
     black: float
     white: float
+    padding: tuple[int, int] | None = None
     pixel_aspect: float = 1.0
+    reduction: int = 1
+
+    def shown(self, every: tuple[int, int] = (1, 1)) -> NDArray[np.float32]:
+        """Return every so manyth row and column as a reader sees them: float32 from 0, black, to 1, white."""
+        stored = self.pixels[:: every[0], :: every[1]]
+        shown = stored.astype(np.float32)
+        shown -= np.float32(self.black)
+        shown /= np.float32(self.white - self.black)
+        np.clip(shown, 0.0, 1.0, out=shown)
+        if self.padding is not None:
+            shown[(stored >= self.padding[0]) & (stored <= self.padding[1])] = 0.0
+        return shown

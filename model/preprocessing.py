@@ -6,7 +6,7 @@ bytes; normalisation lives inside the graph. Must not know formats, DICOM or net
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.image import GrayImage, Tensor
+from model.shrinking import shrink
 
-# OpenCV rounds an averaged integer to an integer: half a level. From this span on that is at most 2.5e-4 of the range.
-_INTEGER_SPAN: Final = 2000.0
 # The largest square that a network may ask for; what hands tensors on can reserve room for it.
 MAX_SIDE: Final = 1024
 
@@ -38,9 +37,7 @@ def preprocess(image: GrayImage, spec: PreprocessingSpec) -> Tensor:
     """Fit the film into the network's square.
 
     The longer side fills the square, non-square pixels are made square, the rest is 0 on both sides (one more pixel
-    below or to the right where it is odd). Pixels are averaged first and scaled to gray afterwards: both are linear,
-    so the order does not matter, except that this one rounds once (PERFORMANCE.md §B finding 1). The result does not
-    depend on the number of OpenCV's threads.
+    below or to the right where it is odd). The result does not depend on the number of threads.
 
     Returns
     -------
@@ -48,10 +45,9 @@ def preprocess(image: GrayImage, spec: PreprocessingSpec) -> Tensor:
         ``(1, s, s)`` uint8, 0 black, 255 white; halves are rounded to even.
     """
     rows, columns = _fitted_shape(image, spec.size)
-    shown = _to_gray_levels(_resize(image, rows, columns), image)
     tensor = np.zeros((1, spec.size, spec.size), dtype=np.uint8)
     top, left = (spec.size - rows) // 2, (spec.size - columns) // 2
-    tensor[0, top : top + rows, left : left + columns] = shown
+    tensor[0, top : top + rows, left : left + columns] = np.rint(_resize(image, rows, columns))
     return tensor
 
 
@@ -64,20 +60,8 @@ def _fitted_shape(image: GrayImage, side: int) -> tuple[int, int]:
 
 def _resize(image: GrayImage, rows: int, columns: int) -> NDArray[np.float32]:
     """Average the area of each new pixel; interpolate along an axis only where the film is smaller than asked for."""
-    pixels: NDArray[Any] = image.pixels
-    if abs(image.white - image.black) < _INTEGER_SPAN and pixels.dtype != np.float32:
-        pixels = pixels.astype(np.float32)
-    shrunk = min(rows, pixels.shape[0]), min(columns, pixels.shape[1])
-    if shrunk != pixels.shape:
-        pixels = cv2.resize(pixels, shrunk[::-1], interpolation=cv2.INTER_AREA)
-    pixels = pixels.astype(np.float32)
-    if shrunk != (rows, columns):
-        pixels = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(pixels, dtype=np.float32)
-
-
-def _to_gray_levels(pixels: NDArray[np.float32], image: GrayImage) -> NDArray[np.uint8]:
-    """Scale levels to 0 .. 255: one affine that inverts too where ``black > white``."""
-    scale = np.float32(255.0 / (image.white - image.black))
-    shown = (pixels - np.float32(image.black)) * scale
-    return np.asarray(np.clip(np.rint(shown), 0, 255), dtype=np.uint8)
+    height, width = image.pixels.shape
+    gray = shrink(image, min(rows, height), min(columns, width))
+    if gray.shape != (rows, columns):
+        gray = np.asarray(cv2.resize(gray, (columns, rows), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    return gray

@@ -18,6 +18,7 @@ import typer
 
 from model.errors import BundleError
 from services.commands import audit, dead, keys, secrets
+from services.commands import bench as benchmark
 from services.commands import bundle as bundles
 from services.jobs.errors import JobsError
 from services.jobs.logs import configure_logging
@@ -55,6 +56,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(dead.app, name="dead")
 app.add_typer(bundles.app, name="bundle")
+app.command("bench")(benchmark.bench)
 
 DataDirectory = Annotated[Path, typer.Option("--data-dir", help="Where records and payloads are kept.")]
 Port = Annotated[

@@ -7,34 +7,25 @@ drawings (``model.phantom``); a probability of one means nothing.
 from __future__ import annotations
 
 import asyncio
-import io
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
-import imagecodecs
-import numpy as np
-from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 from rich.console import Console
 from rich.table import Table
 
-from model.phantom import chest_phantom
+from services.phantoms import CT_STORAGE, phantom_dicom, phantom_png
 from services.standalone.child import ChildFailed
 from services.standalone.plan import StackOptions
 from services.standalone.stack import Stack, first_of, running_stack
 from services.submit.client import SubmitOptions, Submitted, submit_files
 
-_CR: Final = "1.2.840.10008.5.1.4.1.1.1"
-_CT: Final = "1.2.840.10008.5.1.4.1.1.2"
 _SIZE: Final = 512
-_BITS: Final = 12
 _READ_SECONDS: Final = 10.0
 _WIDTH: Final = 140
 
@@ -49,32 +40,11 @@ class DemoFilm:
 
 
 def _png(seed: int, opacity: float = 0.0) -> bytes:
-    film = chest_phantom(seed, rows=_SIZE, columns=_SIZE, opacity=opacity)
-    return bytes(imagecodecs.png_encode(np.rint(film * 255).astype(np.uint8)))
+    return phantom_png(seed, rows=_SIZE, columns=_SIZE, opacity=opacity)
 
 
-def _dicom(seed: int, *, is_inverted: bool = False, opacity: float = 0.0, **attributes: str) -> bytes:
-    film = chest_phantom(seed, rows=_SIZE, columns=_SIZE, opacity=opacity)
-    pixels: NDArray[np.uint16] = np.rint((1 - film if is_inverted else film) * (2**_BITS - 1)).astype(np.uint16)
-    dataset = Dataset()
-    dataset.SOPClassUID = _CR
-    # 2.25.<integer> needs no registered root (PS3.5 B.2); numbers from a seed make a repeated demo the same films.
-    dataset.StudyInstanceUID, dataset.SOPInstanceUID = f"2.25.{seed}1", f"2.25.{seed}2"
-    dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = "CR", "CHEST", "PA"
-    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
-    dataset.PatientAge = "045Y"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, _BITS, _BITS - 1
-    dataset.PhotometricInterpretation = "MONOCHROME1" if is_inverted else "MONOCHROME2"
-    dataset.PixelData = pixels.tobytes()
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+def _dicom(seed: int, *, is_inverted: bool = False, **attributes: Any) -> bytes:
+    return phantom_dicom(seed, rows=_SIZE, columns=_SIZE, is_inverted=is_inverted, **attributes)
 
 
 FILMS: Final = (
@@ -83,7 +53,7 @@ FILMS: Final = (
     DemoFilm(name="monochrome2.dcm", what="DICOM MONOCHROME2", content=lambda: _dicom(3)),
     DemoFilm(name="monochrome1.dcm", what="DICOM MONOCHROME1", content=lambda: _dicom(4, is_inverted=True)),
     DemoFilm(name="hand.dcm", what="DICOM of a hand", content=lambda: _dicom(5, BodyPartExamined="HAND")),
-    DemoFilm(name="slice.dcm", what="DICOM CT slice", content=lambda: _dicom(6, SOPClassUID=_CT, Modality="CT")),
+    DemoFilm(name="slice.dcm", what="DICOM CT slice", content=lambda: _dicom(6, SOPClassUID=CT_STORAGE, Modality="CT")),
     DemoFilm(name="cut.png", what="PNG, second half missing", content=lambda: (whole := _png(7))[: len(whole) // 2]),
     DemoFilm(name="letter.txt", what="no film at all", content=lambda: b"Dear radiologist, please find enclosed\n"),
 )

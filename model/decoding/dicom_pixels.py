@@ -5,8 +5,9 @@ Between ``dicom_attributes`` (where the pixels lie) and ``voi`` (what they look 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from model.decoding.codecs import decode_frame
 from model.decoding.dicom_attributes import Attributes, FileMeta
 from model.decoding.dicom_elements import Element, fragments
-from model.decoding.source import corrupt, read_exactly
+from model.decoding.source import corrupt
 from model.decoding.transfer_syntaxes import LOSSY, NATIVE
 
 BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION = 0x00280100, 0x00280101, 0x00280102, 0x00280103
@@ -49,12 +50,15 @@ def read_bit_layout(attributes: Attributes) -> BitLayout:
 
 
 def read_stored_values(
-    stream: BinaryIO, size: int, meta: FileMeta, pixels: Element, layout: BitLayout, shape: tuple[int, int]
+    content: bytes, meta: FileMeta, pixels: Element, layout: BitLayout, shape: tuple[int, int], *, reduction: int = 1
 ) -> NDArray[Any]:
     """Return the one frame's stored values, ``(rows, columns)`` uint8, uint16 or int16.
 
-    Bits above Bits Stored (overlays in old films) are dropped; signed values are extended from their sign bit, for
-    compressed frames too, because Pixel Representation describes what a decoder returns (PS3.5 8.2).
+    Both sides are divided by ``reduction`` and rounded up where the frame's codec can (see ``decode_frame``).
+
+    Native ones stay where they are in ``content``, read-only, wherever their words hold nothing but them. Bits above
+    Bits Stored (overlays in old films) are dropped; signed values are extended from their sign bit, for compressed
+    frames too, because Pixel Representation describes what a decoder returns (PS3.5 8.2).
 
     Raises
     ------
@@ -63,24 +67,26 @@ def read_stored_values(
     """
     word_bytes = layout.allocated // 8
     if meta.transfer_syntax_uid in NATIVE:
-        words = _read_native(stream, pixels, shape, word_bytes)
+        words = _find_native(content, pixels, shape, word_bytes)
     elif pixels.length is None:
-        frame = b"".join(fragments(stream, pixels, size))
-        words = decode_frame(frame, meta.transfer_syntax_uid, *shape, word_bytes)
-        words = _fit_into_stored_bits(words, layout, is_lossy=meta.transfer_syntax_uid in LOSSY)
+        frame = b"".join(fragments(io.BytesIO(content), pixels, len(content)))
+        words = decode_frame(frame, meta.transfer_syntax_uid, *shape, word_bytes, reduction=reduction)
+        is_lossy = meta.transfer_syntax_uid in LOSSY or words.shape != shape
+        words = _fit_into_stored_bits(words, layout, is_lossy=is_lossy)
     else:
         raise corrupt("the pixels of a compressed film are not encapsulated")
     return _extract_bits(words, layout)
 
 
-def _read_native(stream: BinaryIO, pixels: Element, shape: tuple[int, int], word_bytes: int) -> NDArray[Any]:
+def _find_native(content: bytes, pixels: Element, shape: tuple[int, int], word_bytes: int) -> NDArray[Any]:
     expected = shape[0] * shape[1] * word_bytes
     # An odd number of bytes is padded to an even one (PS3.5 8.1.1).
     if pixels.length not in (expected, expected + expected % 2):
         raise corrupt("Pixel Data is longer or shorter than Rows by Columns")
-    stream.seek(pixels.offset)
-    content = read_exactly(stream, expected, "Pixel Data")
-    return np.frombuffer(content, np.dtype(f"<u{word_bytes}")).reshape(shape)
+    if pixels.offset + expected > len(content):
+        raise corrupt("the file ends within Pixel Data")
+    words = np.frombuffer(content, np.dtype(f"<u{word_bytes}"), shape[0] * shape[1], pixels.offset)
+    return words.reshape(shape)
 
 
 def _fit_into_stored_bits(words: NDArray[Any], layout: BitLayout, *, is_lossy: bool) -> NDArray[Any]:
@@ -91,7 +97,11 @@ def _fit_into_stored_bits(words: NDArray[Any], layout: BitLayout, *, is_lossy: b
     if words.dtype.itemsize * 8 > layout.allocated:
         raise corrupt("the frame holds more bits than are allocated")
     brightest = 2**layout.stored - 1
-    if layout.is_signed or layout.high != layout.stored - 1 or 0 <= int(words.min()) <= int(words.max()) <= brightest:
+    if layout.is_signed or layout.high != layout.stored - 1:
+        return words
+    # Each of these looks at every pixel: none is asked of unsigned words for what they cannot be.
+    is_above_black = words.dtype.kind == "u" or int(words.min()) >= 0
+    if is_above_black and int(words.max()) <= brightest:
         return words
     if not is_lossy:
         raise corrupt("the frame holds values beyond Bits Stored")
@@ -107,14 +117,20 @@ def _extract_bits(words: NDArray[Any], layout: BitLayout) -> NDArray[Any]:
     shift = layout.high + 1 - layout.stored
     if layout.is_signed:
         return _sign_extend(unsigned, layout.stored, shift)
-    if shift == 0 and int(unsigned.max()) < 2**layout.stored:
+    has_other_bits = layout.stored < 8 * unsigned.dtype.itemsize
+    if shift == 0 and not (has_other_bits and int(unsigned.max()) >= 2**layout.stored):
         return unsigned
     lowered = np.right_shift(unsigned, shift)
     return np.asarray(np.bitwise_and(lowered, unsigned.dtype.type(2**layout.stored - 1)))
 
 
 def _sign_extend(unsigned: NDArray[Any], stored: int, shift: int) -> NDArray[Any]:
-    """Move the sign bit to bit 15 and back; arithmetic right shift repeats it."""
+    """Move the sign bit to bit 15 and back, which repeats it; ``unsigned`` itself where every sign is there already."""
+    if unsigned.dtype.itemsize == 2 and shift == 0:
+        signed: NDArray[Any] = unsigned.view(np.int16)
+        largest = 2 ** (stored - 1)
+        if -largest <= int(signed.min()) and int(signed.max()) < largest:
+            return signed
     lifted = unsigned.astype(np.uint16) << (16 - stored - shift)
-    signed: NDArray[np.int16] = lifted.view(np.int16) >> (16 - stored)
-    return signed
+    extended: NDArray[np.int16] = lifted.view(np.int16) >> (16 - stored)
+    return extended

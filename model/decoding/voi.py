@@ -1,8 +1,8 @@
 """From stored values to gray: modality transform, VOI transform, padding, and the one inversion of MONOCHROME1.
 
-PS3.3 C.11.1 (modality), C.11.2 (VOI), C.7.5.1.1.2 (padding), C.7.6.3.1.2 (photometric). Stays in the stored integers
-wherever the transform is linear: what is shown black and white is found in stored units, the pixels are only clipped
-(PERFORMANCE.md §B finding 1); SIGMOID and LUT sequences go through one table. Must not know files or codecs.
+PS3.3 C.11.1 (modality), C.11.2 (VOI), C.7.5.1.1.2 (padding), C.7.6.3.1.2 (photometric). Where the transform is linear
+the stored values stay as and where they are: what is shown black and white is found in their units. SIGMOID and LUT
+sequences go through one table. Must not know files or codecs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import Reason, UnsuitableImage
-from model.image import LEAST_CONTRAST, GrayImage, Pixels
+from model.image import LEAST_CONTRAST, GrayImage
+from model.kernels import count_values, look_up
 
 # Without VOI attributes the film is shown between these percentiles of its unpadded pixels (DESIGN §4).
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
-# Clipping at integers moves a level by less than 1: below this span that would cost more than 5e-4 of the range.
-_INTEGER_SPAN: Final = 2000.0
 _TABLE_WHITE: Final = 65535
-_HISTOGRAM_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +87,26 @@ class GrayTransform:
     padding: tuple[int, int] | None = None
     is_inverted: bool = False
 
+    @property
+    def usable_window(self) -> Window | None:
+        """The window, where it can be used."""
+        return self.window if self.window is not None and self.window.is_usable else None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether gray is an affine map of stored values, but for its ends."""
+        window = self.usable_window
+        is_windowed = window is None or window.levels() is not None
+        return self.modality_lut is None and self.voi_lut is None and is_windowed
+
+    @property
+    def needs_counts(self) -> bool:
+        """Whether it takes a histogram: for the percentiles, or to see how much of the film is padding."""
+        return self.padding is not None or (self.voi_lut is None and self.usable_window is None)
+
 
 def to_gray(stored: NDArray[Any], transform: GrayTransform, pixel_aspect: float = 1.0) -> GrayImage:
-    """Apply the transform.
+    """Apply the transform; ``stored`` itself becomes the film's pixels where no table is needed.
 
     Parameters
     ----------
@@ -106,31 +121,22 @@ def to_gray(stored: NDArray[Any], transform: GrayTransform, pixel_aspect: float 
         Reason ``blank``: nothing but padding, a constant film, a window that shows none of it, or next to no contrast
         beside the padding.
     """
-    padding = _padding_mask(stored, transform.padding)
-    slope, intercept = transform.slope, transform.intercept
-    if transform.modality_lut is not None:
-        stored = _take(stored, transform.modality_lut.look_up(_domain(stored.dtype)))
-        slope, intercept = 1.0, 0.0
-    window = transform.window if transform.window is not None and transform.window.is_usable else None
-    if transform.voi_lut is not None or (window is not None and window.levels() is None):
-        modality = slope * _domain(stored.dtype) + intercept
-        stored = _take(stored, _voi_table(modality, transform.voi_lut, window))
-        black, white = 0.0, float(_TABLE_WHITE)
+    # Every value that can be stored, in the order of bits, as tables and counts are.
+    values = _domain(stored.dtype)
+    counts, padding = _count_picture(stored, values, transform.padding) if transform.needs_counts else (None, None)
+    if transform.is_linear:
+        black, white = _levels(values, counts, transform.usable_window, transform.slope, transform.intercept)
     else:
-        black, white = _levels(stored, padding, window, slope, intercept)
+        black, white = 0.0, float(_TABLE_WHITE)
+    if padding is not None or not transform.is_linear:
+        shares = _between(values, black, white) if transform.is_linear else _tabulate(values, counts, transform)
+        if padding is not None:
+            _require_contrast(shares, counts)
+        if not transform.is_linear:
+            stored, padding = look_up(stored, _table(shares, values, padding, is_inverted=transform.is_inverted)), None
     if transform.is_inverted:
         black, white = white, black
-    return GrayImage(pixels=_clip(stored, black, white, padding), black=black, white=white, pixel_aspect=pixel_aspect)
-
-
-def _padding_mask(stored: NDArray[Any], padding: tuple[int, int] | None) -> NDArray[np.bool_] | None:
-    if padding is None:
-        return None
-    low, high = min(padding), max(padding)
-    mask = np.asarray((stored >= low) & (stored <= high))
-    if mask.all():
-        raise UnsuitableImage(Reason.BLANK, "the film is nothing but padding")
-    return mask if mask.any() else None
+    return GrayImage(pixels=stored, black=black, white=white, padding=padding, pixel_aspect=pixel_aspect)
 
 
 def _domain(dtype: np.dtype[Any]) -> NDArray[np.float64]:
@@ -139,82 +145,94 @@ def _domain(dtype: np.dtype[Any]) -> NDArray[np.float64]:
     return bits.view(dtype).astype(np.float64)
 
 
-def _take(stored: NDArray[Any], table: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    return np.take(table, stored.view(np.uint16) if stored.dtype == np.int16 else stored)
+def _count_picture(
+    stored: NDArray[Any], values: NDArray[np.float64], padding: tuple[int, int] | None
+) -> tuple[NDArray[np.int64], tuple[int, int] | None]:
+    """Count the pixels that are no padding, value by value; return the padding's range, in order, if it occurs."""
+    counts = count_values(stored)
+    if padding is None:
+        return counts, None
+    is_padding = _is_within(values, padding)
+    padded = int(counts[is_padding].sum())
+    if padded == stored.size:
+        raise UnsuitableImage(Reason.BLANK, "the film is nothing but padding")
+    counts[is_padding] = 0
+    return counts, (min(padding), max(padding)) if padded else None
 
 
-def _voi_table(modality: NDArray[np.float64], lut: LookupTable | None, window: Window | None) -> NDArray[np.uint16]:
-    """Return the table from stored bits to 0 .. 65535; the VOI's output range becomes the full range."""
-    if lut is not None:
-        shown = np.minimum(lut.look_up(modality) / lut.maximum, 1.0)
-    else:
-        assert window is not None
-        shown = window.look_up(modality)
-    return np.asarray(np.rint(shown * _TABLE_WHITE), dtype=np.uint16)
+def _is_within(values: NDArray[np.float64], padding: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray((values >= min(padding)) & (values <= max(padding)))
 
 
 def _levels(
-    stored: NDArray[Any], padding: NDArray[np.bool_] | None, window: Window | None, slope: float, intercept: float
+    values: NDArray[np.float64],
+    counts: NDArray[np.int64] | None,
+    window: Window | None,
+    slope: float,
+    intercept: float,
 ) -> tuple[float, float]:
-    """Return the stored values shown black and white; a negative slope turns them round by itself."""
+    """Return which of ``values``, or between them, are shown black and white; a negative slope turns them round."""
     if slope == 0:
         raise UnsuitableImage(Reason.BLANK, "Rescale Slope is 0")
     levels = window.levels() if window is not None else None
     if levels is not None:
         black, white = ((level - intercept) / slope for level in levels)
     else:
-        low, high = _percentiles(stored, padding)
+        low, high = _percentiles(values, counts)
         black, white = (low, high) if slope > 0 else (high, low)
     if not (math.isfinite(black) and math.isfinite(white)) or black == white:
         raise UnsuitableImage(Reason.BLANK, "the film is constant")
+    if min(black, white) > values.max() or max(black, white) < values.min():
+        raise UnsuitableImage(Reason.BLANK, "the window shows none of the film")
     return black, white
 
 
-def _percentiles(stored: NDArray[Any], padding: NDArray[np.bool_] | None) -> tuple[float, float]:
-    """Return the two percentiles, interpolated as ``numpy.percentile`` does, but from a histogram: 20 times faster."""
-    picture = stored.reshape(-1) if padding is None else stored[~padding]
-    lowest = int(np.iinfo(stored.dtype).min)
-    counts = np.zeros(2 ** (8 * stored.dtype.itemsize), dtype=np.int64)
-    for start in range(0, picture.size, _HISTOGRAM_CHUNK):
-        chunk = picture[start : start + _HISTOGRAM_CHUNK].astype(np.int32) - lowest
-        counts += np.bincount(chunk, minlength=counts.size)
-    below = np.cumsum(counts)
+def _percentiles(values: NDArray[np.float64], counts: NDArray[np.int64] | None) -> tuple[float, float]:
+    """Return the two percentiles of a film that has each value so many times, as ``numpy.percentile`` does."""
+    assert counts is not None, "transforms that need percentiles need counts"
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(counts[order])
 
     def at(percent: float) -> float:
-        rank = percent / 100 * (picture.size - 1)
-        low, high = (int(np.searchsorted(below, position, side="right")) for position in (int(rank), math.ceil(rank)))
-        return lowest + low + (high - low) * (rank - int(rank))
+        rank = percent / 100 * (int(below[-1]) - 1)
+        places = np.searchsorted(below, (int(rank), math.ceil(rank)), side="right")
+        low, high = values[order[places]].tolist()
+        return float(low + (high - low) * (rank - int(rank)))
 
     return at(LOW_PERCENTILE), at(HIGH_PERCENTILE)
 
 
-def _clip(stored: NDArray[Any], black: float, white: float, padding: NDArray[np.bool_] | None) -> Pixels:
-    """Clip to the levels, in integers where that is exact or near enough, and paint the padding black.
+def _between(values: NDArray[np.float64], black: float, white: float) -> NDArray[np.float64]:
+    return np.asarray(np.clip((values - black) / (white - black), 0.0, 1.0))
 
-    Black may lie where the integers do not reach: padding asks for floats then.
-    """
-    low, high = min(black, white), max(black, white)
-    limits = np.iinfo(stored.dtype)
-    if low > limits.max or high < limits.min:
-        raise UnsuitableImage(Reason.BLANK, "the window shows none of the film")
-    if padding is not None:
-        _require_contrast(stored, padding, low, high)
-    is_integer = low.is_integer() and high.is_integer()
-    is_storable = padding is None or limits.min <= black <= limits.max
-    clipped: NDArray[Any]
-    if is_storable and (is_integer or high - low >= _INTEGER_SPAN):
-        bounds = max(math.ceil(low), limits.min), min(math.floor(high), limits.max)
-        clipped = np.clip(stored, *bounds)
-        paint: float = bounds[0] if black < white else bounds[1]
+
+def _tabulate(
+    values: NDArray[np.float64], counts: NDArray[np.int64] | None, transform: GrayTransform
+) -> NDArray[np.float64]:
+    """Return what each value looks like, 0 to 1, through a transform that is not linear; inversion aside."""
+    window = transform.usable_window
+    if transform.modality_lut is not None:
+        modality = transform.modality_lut.look_up(values).astype(np.float64)
     else:
-        clipped = np.clip(stored.astype(np.float32), np.float32(low), np.float32(high))
-        paint = black
+        modality = transform.slope * values + transform.intercept
+    if transform.voi_lut is not None:
+        return np.minimum(transform.voi_lut.look_up(modality) / transform.voi_lut.maximum, 1.0)
+    if window is not None and window.levels() is None:
+        return window.look_up(modality)
+    return _between(modality, *_levels(modality, counts, window, 1.0, 0.0))
+
+
+def _table(
+    shares: NDArray[np.float64], values: NDArray[np.float64], padding: tuple[int, int] | None, *, is_inverted: bool
+) -> NDArray[np.uint16]:
+    """Return the table from stored bits to 0 .. 65535, with padding at the end that will be shown black."""
+    table = np.rint(shares * _TABLE_WHITE).astype(np.uint16)
     if padding is not None:
-        clipped[padding] = paint
-    return clipped
+        table[_is_within(values, padding)] = _TABLE_WHITE if is_inverted else 0
+    return table
 
 
-def _require_contrast(stored: NDArray[Any], padding: NDArray[np.bool_], low: float, high: float) -> None:
-    darkest, brightest = (min(max(level, low), high) for level in _percentiles(stored, padding))
-    if brightest - darkest < LEAST_CONTRAST * (high - low):
+def _require_contrast(shares: NDArray[np.float64], counts: NDArray[np.int64] | None) -> None:
+    darkest, brightest = _percentiles(shares, counts)
+    if brightest - darkest < LEAST_CONTRAST:
         raise UnsuitableImage(Reason.BLANK, "the film shows next to no contrast beside its padding")

@@ -9,14 +9,13 @@ import argparse
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final
 
 import uvicorn
 
 from services.api.app import create_app
-from services.api.completions import Completions
 from services.api.edge import edge_protocol
 from services.api.heads import EdgeLimits
 from services.api.listening import host_of, inherit, listen, open_files_for
@@ -39,11 +38,11 @@ _MOST_CONNECTIONS: Final = 4096
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which on a signal first answers those who wait for an outcome: they would hold up the stop."""
+    """Uvicorn, which on a signal first answers those who wait: they would hold up the stop."""
 
-    def __init__(self, config: uvicorn.Config, completions: Completions) -> None:
+    def __init__(self, config: uvicorn.Config, *, stop_waiting: Callable[[], None]) -> None:
         super().__init__(config)
-        self._completions = completions
+        self._stop_waiting = stop_waiting
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,7 +56,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
-        self._completions.stop_waiting()
+        self._stop_waiting()
         super().handle_exit(sig, frame)
 
 
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
     )
-    Server(config, app.state.gateway.completions).run(sockets=[listener])
+    Server(config, stop_waiting=app.state.gateway.stop_waiting).run(sockets=[listener])
     return 0
 
 

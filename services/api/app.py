@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -19,16 +19,19 @@ from services.api.access.sessions import Sessions
 from services.api.access.throttles import FailureThrottle, KeyQuotas
 from services.api.background import running
 from services.api.backpressure import Backpressure
+from services.api.changes import Changes
 from services.api.completions import Completions
 from services.api.description import describe, routes_of
 from services.api.drawings import Drawings
+from services.api.event_streams import EventStreams
 from services.api.gateway import Gateway
 from services.api.lingering import LingeringClose
 from services.api.metrics import GatewayMetrics
 from services.api.observation import Observation
 from services.api.page import read_page
 from services.api.readiness import Readiness
-from services.api.routes import decisions, document, health, instances, models, page, pictures, session, studies
+from services.api.routes import decisions, document, events, health, instances, models, page, pictures, session, studies
+from services.api.shared_answers import SharedLook, SharedPages
 from services.api.upkeep import GatewayUpkeep
 from services.api.uploads import Uploads
 from services.jobs.activation import BundleActivation
@@ -50,9 +53,10 @@ _DESCRIPTION: Final = (
 )
 
 
+# Asked in this order, so the busiest come first.
 _ROUTERS: Final = (
-    *(page.router, document.router, health.probes, health.scrape, session.router),
-    *(instances.router, pictures.router, decisions.router, studies.router, models.router),
+    *(instances.router, studies.router, health.probes, pictures.router, decisions.router, events.router),
+    *(models.router, session.router, health.scrape, page.router, document.router),
 )
 
 
@@ -106,6 +110,10 @@ def _build(
     backpressure = Backpressure(backlog=api.routine_depth)
     sessions = Sessions(client, hours=api.session_hours, is_secure=api.secure_cookie)
     failures = FailureThrottle(per_minute=api.failed_sign_ins_per_minute)
+    guard = Guard(keys=keys, sessions=sessions, failures=failures, audit=trail)
+    worklist = Worklist(client, limits=limits)
+    completions = Completions(queue, on_done=backpressure.film_done)
+    changes = Changes(client, on_change=completions.hear)
     metrics = GatewayMetrics()
     metrics.publish_limits(limits, spool_bytes=spool_settings.quota_bytes)
     if keys is not None:
@@ -113,12 +121,16 @@ def _build(
     return Gateway(
         queue=queue,
         activation=BundleActivation(client),
-        worklist=Worklist(client, limits=limits),
+        worklist=worklist,
+        revision=SharedLook(worklist.revision),
+        pages=SharedPages(),
         spool=spool,
         uploads=Uploads(spool, api),
         drawings=Drawings(),
-        completions=Completions(client, queue, on_done=backpressure.film_done),
-        readiness=Readiness(queue, spool, compare=partial(compare, is_start=True)),
+        completions=completions,
+        changes=changes,
+        streams=EventStreams(changes, guard),
+        readiness=Readiness(queue, spool, compare=partial(_begin_anew, changes, partial(compare, is_start=True))),
         upkeep=GatewayUpkeep(queue, deadlines=deadlines, compare=compare, every_seconds=api.upkeep_seconds),
         backpressure=backpressure,
         metrics=metrics,
@@ -126,9 +138,15 @@ def _build(
         keys=keys,
         sessions=sessions,
         quotas=_quotas(api),
-        guard=Guard(keys=keys, sessions=sessions, failures=failures, audit=trail),
+        guard=guard,
         audit=trail,
     )
+
+
+async def _begin_anew(changes: Changes, compare: Callable[[], Awaitable[object]]) -> None:
+    """Do what another Redis than before asks for, or one that may have forgotten."""
+    changes.doubt()
+    await compare()
 
 
 def _quotas(api: ApiSettings) -> KeyQuotas:
@@ -154,7 +172,7 @@ def _lifespan(gateway: Gateway, client: Redis) -> Callable[[FastAPI], contextlib
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         steps = {
-            "completions": gateway.completions.run(),
+            "changes": gateway.changes.run(),
             "reconcile": gateway.readiness.keep_reconciled(),
             "upkeep": gateway.upkeep.run(),
         }

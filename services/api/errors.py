@@ -36,6 +36,7 @@ ApiError
     ├── ConnectionsBusy     as many connections open as we allow
     ├── UploadsBusy         as many uploads in flight as we allow
     ├── PicturesBusy        as many pictures waiting to be drawn as we allow
+    ├── StreamsBusy         as many event streams open as we allow
     └── NotReconciled       queue and spool have not been compared since start
 
 Classes carry ``code``, never a status: ``answers`` holds the one table.
@@ -217,6 +218,12 @@ class PicturesBusy(NotReady):
     """As many pictures are waiting to be drawn as we allow."""
 
     code: ClassVar[str] = "pictures_busy"
+
+
+class StreamsBusy(NotReady):
+    """As many event streams are open as we allow."""
+
+    code: ClassVar[str] = "streams_busy"
 
 
 class NotReconciled(NotReady):

@@ -12,12 +12,15 @@ from services.api.access.key_ring import KeyRing
 from services.api.access.sessions import Sessions
 from services.api.access.throttles import KeyQuotas
 from services.api.backpressure import Backpressure
+from services.api.changes import Changes
 from services.api.completions import Completions
 from services.api.drawings import Drawings
+from services.api.event_streams import EventStreams
 from services.api.metrics import GatewayMetrics
 from services.api.page import Page
 from services.api.readiness import Readiness
 from services.api.scopes import Caller
+from services.api.shared_answers import SharedLook, SharedPages
 from services.api.upkeep import GatewayUpkeep
 from services.api.uploads import Uploads
 from services.jobs.activation import BundleActivation
@@ -37,10 +40,14 @@ class Gateway:
     queue: JobQueue
     activation: BundleActivation
     worklist: Worklist
+    revision: SharedLook
+    pages: SharedPages
     spool: Spool
     uploads: Uploads
     drawings: Drawings
     completions: Completions
+    changes: Changes
+    streams: EventStreams
     readiness: Readiness
     upkeep: GatewayUpkeep
     backpressure: Backpressure
@@ -68,11 +75,11 @@ class Gateway:
         if not caller.sees(record.site):
             raise JobNotFound("no such instance")
         if wait_seconds and record.state is not JobState.DONE:
-            return await self.outcome(film_id, caller, wait_seconds)
+            return await self.outcome(record, caller, wait_seconds)
         return record
 
-    async def outcome(self, film_id: str, caller: Caller, seconds: float) -> Record:
-        """Return the record of a film that the caller sees, as soon as it is done, or after ``seconds``.
+    async def outcome(self, record: Record, caller: Caller, seconds: float) -> Record:
+        """Return the record of a film that the caller sees, now open, as soon as it is done, or after ``seconds``.
 
         Raises
         ------
@@ -81,9 +88,14 @@ class Gateway:
         Unauthenticated
             If the caller's key ended meanwhile: an outcome of later is not for it.
         """
-        record = await self.completions.wait(film_id, seconds)
+        record = await self.completions.wait(record, seconds)
         self.guard.check_again(caller)
         return record
+
+    def stop_waiting(self) -> None:
+        """Answer who waits for an outcome, and end event streams: a process that stops is not held up by them."""
+        self.completions.stop_waiting()
+        self.streams.stop()
 
     def note(self, event: AuditEvent, film: Record, request: Request) -> None:
         """Write into the audit trail what the caller of a request did with a film."""

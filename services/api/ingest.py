@@ -49,18 +49,19 @@ async def ingest(
         If nobody knows whether the submit took effect; the payload stays, and reconcile decides.
     """
     job = await asyncio.to_thread(_inspect, upload, declared, placement)
-    # A film that is sent again costs no disk sync. One that becomes known a moment later is caught by the script.
-    known = await queue.records([job.id])
-    if known:
-        return Submission(record=known[0], is_new=False)
+    # Neither a film that is sent again nor one that has no room costs a disk sync. What changes in the moment until it
+    # is submitted is seen there.
+    known = await queue.look_up(job)
+    if known is not None:
+        return Submission(record=known, is_new=False)
     await asyncio.to_thread(spool.keep, upload, job)
     try:
         submission = await queue.submit(job)
     except (QueueFull, SiteShareUsed):
-        await asyncio.to_thread(spool.remove, job)
+        await asyncio.to_thread(spool.remove, job.payload)
         raise
     if not submission.is_new:
-        await asyncio.to_thread(spool.remove, job)
+        await asyncio.to_thread(spool.remove, job.payload)
     return submission
 
 

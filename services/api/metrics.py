@@ -88,6 +88,7 @@ class GatewayMetrics:
             "cxr_connections_cut_total", "Connections ended because an answer was not read.", registry=self._registry
         )
         self.uploads_in_flight = Gauge("cxr_uploads_in_flight", "Payloads being received now.", registry=self._registry)
+        self.event_streams = Gauge("cxr_event_streams", "Event streams open now.", registry=self._registry)
 
     def watch_keys(self, state: Callable[[], KeysState]) -> None:
         """Say at every scrape how the keys are; an open gateway has none to speak of."""

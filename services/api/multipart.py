@@ -6,6 +6,7 @@ first and count no file bytes (RELIABILITY.md §4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from python_multipart import MultipartParser
@@ -49,7 +50,7 @@ class SingleFileBody:
         self.part_content_type = ""
         self._parts = 0
         self._is_finished = False
-        self._gathered = bytearray()
+        self._pieces: list[memoryview] = []
         self._field = bytearray()
         self._value = bytearray()
         self._name: bytes | None = None
@@ -72,14 +73,14 @@ class SingleFileBody:
         except FormParserError as error:
             raise MalformedMultipart("The boundary of the multipart body is too long.") from error
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the payload bytes that this chunk of the body completes; may be empty."""
-        self._gathered.clear()
+    def feed(self, chunk: bytes) -> Sequence[memoryview]:
+        """Return the payload that this chunk of the body completes, in pieces of the chunk itself; may be none."""
+        self._pieces = []
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise MalformedMultipart(_ADVICE) from error
-        return bytes(self._gathered)
+        return self._pieces
 
     def close(self) -> None:
         """Check that the body was whole."""
@@ -111,7 +112,7 @@ class SingleFileBody:
             raise MalformedMultipart(_ADVICE)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self._gathered += data[start:end]
+        self._pieces.append(memoryview(data)[start:end])
 
     def _ends(self) -> None:
         self._is_finished = self._parts == 1

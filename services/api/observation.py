@@ -22,6 +22,9 @@ UNMATCHED: Final = "unmatched"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Probes and scrapes come every few seconds for ever; their metrics are enough.
 _UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+# Lasts as long as its listener likes, which is nobody's duration.
+_ENDLESS_ROUTES: Final = frozenset({"/v1/events"})
+_NOT_MODIFIED: Final = 304
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -70,8 +73,11 @@ class Observation:
         if code is not None:
             self._metrics.rejections.labels(code).inc()
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.request_duration.labels(method, _route(scope), status).observe(seconds)
-        if _route(scope) not in _UNLOGGED_ROUTES:
+        route = _route(scope)
+        if route not in _ENDLESS_ROUTES or code is not None:
+            self._metrics.request_duration.labels(method, route, status).observe(seconds)
+        # What has not changed since a dashboard asked last is told a thousand times, and is worth no line.
+        if route not in _UNLOGGED_ROUTES and status != _NOT_MODIFIED:
             caller: Caller | None = scope["state"].get("caller")
             key_id = None if caller is None else caller.key_id
             fields = {"status": status, "duration_ms": round(seconds * 1000, 1), "code": code, "key_id": key_id}

@@ -103,12 +103,14 @@ class LoadedModel(ModelReference):
     ``labels`` are the findings it names. ``has_heatmap``: its scored films have heat maps. ``has_embedding_gate``:
     films unlike those that it knows end ``not_assessed(out_of_distribution)``. ``probability_rule``: whether the
     probability is the network's own answer to *any finding* (``softmax``), or follows from its findings
-    (``any_of_findings``). ``inputs``: what it looks at; age and sex may be unknown. ``sandboxes``: what confines the
-    decoders of its workers, ``seccomp`` or ``limits`` alone.
+    (``any_of_findings``). ``precision``: what it was certified in; ``inference_precisions``: what its workers compute
+    it in. ``inputs``: what it looks at; age and sex may be unknown. ``sandboxes``: what confines the decoders of its
+    workers, ``seccomp`` or ``limits`` alone.
     """
 
     labels: tuple[str, ...]
     precision: str
+    inference_precisions: tuple[str, ...]
     has_heatmap: bool
     has_embedding_gate: bool
     probability_rule: str
@@ -121,10 +123,16 @@ class LoadedModel(ModelReference):
 
 
 class ServingWorker(_Frozen):
-    """A live worker: which model it serves, and how a candidate fares there (``null`` where it was asked for none)."""
+    """A live worker: which model it serves and how, and how a candidate fares there (``null``: it was asked for none).
+
+    ``provider``: where its network runs; ``precision``: what it is computed in there; ``threads``: by how many.
+    """
 
     worker: str
     digest: str
+    provider: str
+    precision: str
+    threads: int
     candidate: str | None
     candidate_state: PreparationState | None
     candidate_code: str | None

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Replicas that start together do not go on together.
 _JITTER: Final = 0.25
-# Comparing reads every sidecar: with a large spool it may take this part of the time, and no more.
+# Comparing looks at every payload: with a large spool it may take this part of the time, and no more.
 _COMPARING_SHARE: Final = 0.05
 
 

@@ -1,14 +1,15 @@
 """An upload on its way into the spool: bounded in number, size and time, hashed while it streams.
 
 Knows HTTP and the spool; does not know what a film is. File work happens in threads, a mebibyte at a time, so that
-slow disks and large films block no other request.
+slow disks and large films block no other request. What arrives is copied nowhere on its way from the connection to the
+file; only crumbs are joined.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +30,7 @@ from services.api.errors import (
     UploadTimeout,
 )
 from services.api.multipart import OVERHEAD_BYTES, SingleFileBody
+from services.jobs.disk import Buffer
 from services.jobs.settings import ApiSettings
 from services.jobs.spool import Spool
 from services.jobs.upload import Upload
@@ -38,6 +40,10 @@ ANY_FORMAT: Final = "application/octet-stream"
 MEDIA_TYPES: Final = (*(image_format.value for image_format in ImageFormat), ANY_FORMAT, MULTIPART)
 
 _WRITE_BYTES: Final = 1024 * 1024
+# Pieces below this are joined: a sender of single bytes must not make a mebibyte of them cost forty.
+_CRUMB_BYTES: Final = 16 * 1024
+# Up to this a body is read before anybody asks for room for it: asking costs more than reading.
+SMALL_BYTES: Final = _WRITE_BYTES
 # Slower than this on average, once the idle limit has passed, is an attack or a dead line (RELIABILITY.md §4).
 _SLOWEST_BYTES_PER_SECOND: Final = 64 * 1024
 _HTTP_DEFAULT_TYPES: Final = ("", ANY_FORMAT)
@@ -65,10 +71,12 @@ class Uploads:
 
         Raises
         ------
-        UploadsBusy, SpoolFull, SpoolUnavailable
+        UploadsBusy
             Before a byte is read.
         UnsupportedMediaType, UnsupportedEncoding, PayloadTooLarge, MalformedDigest, MalformedMultipart
             From the headers, before a byte is read, or while streaming.
+        SpoolFull, SpoolUnavailable
+            At the first write, of a mebibyte at most, or at a later one.
         UploadTimeout, UploadAborted
             While streaming.
         EmptyPayload, DigestMismatch
@@ -78,28 +86,25 @@ class Uploads:
         if self.in_flight >= self._settings.max_uploads:
             raise UploadsBusy("Too many uploads are in flight. Repeat the request after Retry-After seconds.")
         self.in_flight += 1
+        arriving = _Arriving(self._spool)
         try:
-            upload = await asyncio.to_thread(self._spool.begin)
-            try:
-                yield await self._fill(upload, body, request)
-            finally:
-                upload.discard()
+            yield await self._fill(arriving, body, request)
         finally:
+            arriving.discard()
             self.in_flight -= 1
 
-    async def _fill(self, upload: Upload, body: _Body, request: Request) -> ReceivedPayload:
-        gathered = bytearray()
+    async def _fill(self, arriving: _Arriving, body: _Body, request: Request) -> ReceivedPayload:
         async for chunk in self._chunks(request):
-            gathered += body.payload_of(chunk)
-            if upload.size_bytes + len(gathered) > self._settings.max_payload_bytes:
+            arriving.add(body.payload_of(chunk))
+            if arriving.size_bytes > self._settings.max_payload_bytes:
                 raise _too_large(self._settings.max_payload_bytes)
-            if len(gathered) >= _WRITE_BYTES:
-                await asyncio.to_thread(upload.write, bytes(gathered))
-                gathered.clear()
-        if gathered:
-            await asyncio.to_thread(upload.write, bytes(gathered))
-        declared = body.close(upload)
-        return ReceivedPayload(upload=upload, declared=declared)
+            if arriving.unwritten_bytes >= _WRITE_BYTES:
+                await asyncio.to_thread(arriving.write)
+        body.check_whole()
+        if arriving.size_bytes == 0:
+            raise EmptyPayload("The body is empty. Send the film's bytes as the body.")
+        upload = await asyncio.to_thread(arriving.write)
+        return ReceivedPayload(upload=upload, declared=body.close(upload))
 
     async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
         clock, limits = asyncio.get_running_loop().time, self._settings
@@ -126,6 +131,46 @@ class Uploads:
             yield chunk
 
 
+class _Arriving:
+    """A payload between connection and spool: pieces that were not written yet, and the upload, once it has begun."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._upload: Upload | None = None
+        self._pieces: list[Buffer] = []
+        self.size_bytes = self.unwritten_bytes = 0
+
+    def add(self, pieces: Sequence[Buffer]) -> None:
+        """Take what came next."""
+        for piece in pieces:
+            self.size_bytes += len(piece)
+            self.unwritten_bytes += len(piece)
+            last = self._pieces[-1] if self._pieces else None
+            if len(piece) >= _CRUMB_BYTES:
+                self._pieces.append(piece)
+            elif isinstance(last, bytearray):
+                last += piece
+            else:
+                self._pieces.append(bytearray(piece))
+
+    def write(self) -> Upload:
+        """Write what came since the last time, and return the upload; blocks.
+
+        It begins here, with the first bytes: a thread of its own would cost a small film more than its writing.
+        """
+        if self._upload is None:
+            self._upload = self._spool.begin()
+        self._upload.write(*self._pieces)
+        self._pieces = []
+        self.unwritten_bytes = 0
+        return self._upload
+
+    def discard(self) -> None:
+        """Remove what was not kept."""
+        if self._upload is not None:
+            self._upload.discard()
+
+
 class _Body:
     """What the request's headers say of its body, checked before a byte is read, and again against the bytes."""
 
@@ -147,25 +192,27 @@ class _Body:
         # Content-Digest covers the content as sent (RFC 9530 §2): of a multipart body, that is all of it.
         self._content_hash = hashlib.sha256() if self._multipart and self._expected_sha256 else None
 
-    def payload_of(self, chunk: bytes) -> bytes:
-        """Return the part of the body's next chunk that is payload."""
+    def payload_of(self, chunk: bytes) -> Sequence[Buffer]:
+        """Return the parts of the body's next chunk that are payload."""
         self._left_bytes -= len(chunk)
         if self._left_bytes < 0:
             raise _too_large(self._max_payload_bytes)
         if self._content_hash is not None:
             self._content_hash.update(chunk)
-        return chunk if self._multipart is None else self._multipart.feed(chunk)
+        return (chunk,) if self._multipart is None else self._multipart.feed(chunk)
 
-    def close(self, upload: Upload) -> ImageFormat | None:
-        """Check the finished body; return the format that its sender declared, if one."""
-        declared = self._media_type
+    def check_whole(self) -> None:
+        """Raise ``MalformedMultipart`` where the body ended too early."""
         if self._multipart is not None:
             self._multipart.close()
+
+    def close(self, upload: Upload) -> ImageFormat | None:
+        """Check the written body; return the format that its sender declared, if one."""
+        declared = self._media_type
+        if self._multipart is not None:
             declared = _media_type(self._multipart.part_content_type)
             if declared not in (*ImageFormat, *_HTTP_DEFAULT_TYPES):
                 raise _unsupported()
-        if upload.size_bytes == 0:
-            raise EmptyPayload("The body is empty. Send the film's bytes as the body.")
         actual = self._content_hash.hexdigest() if self._content_hash is not None else upload.sha256()
         if self._expected_sha256 not in (None, actual):
             raise DigestMismatch("The bytes that arrived do not have the sha-256 of Content-Digest. Send them again.")

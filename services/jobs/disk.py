@@ -10,9 +10,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from services.jobs.errors import SpoolFull, SpoolUnavailable
 
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+# ext4 takes page cache in blocks as large as a write. In a guest whose hypervisor takes free memory back (virtio's free
+# page reporting) large blocks are not there any more, and each of their pages costs a fault of the host: a new file of
+# 15 MB took 44 ms of processor time in pieces of 128 KiB and more, 4.1 in pieces of 64 (reporting from 128 KiB, Linux
+# 6.18, 2026-11-21). Elsewhere smaller pieces cost next to nothing.
+_PIECE_BYTES = 64 * 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -32,29 +40,28 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def write_all(descriptor: int, content: bytes) -> None:
+def write_all(descriptor: int, content: Buffer) -> None:
     """Write everything: a disk that runs full takes a part first, and only the next write tells."""
     view = memoryview(content)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[os.write(descriptor, view[:_PIECE_BYTES]) :]
 
 
-def write_durably(path: Path, content: bytes, *, draft: Path) -> None:
-    """Put a file into place whole, its bytes synced; on any error no draft of it is left."""
-    _put(path, content, draft=draft, is_synced=True)
+def write_durably(path: Path, content: bytes) -> None:
+    """Make a new file, and its bytes durable; its name is not. Who looks meanwhile may find a part of it."""
+    descriptor = create(path)
+    try:
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, content: bytes, *, draft: Path) -> None:
     """Put a file into place whole for every reader; a power cut may still damage it. No draft is left on an error."""
-    _put(path, content, draft=draft, is_synced=False)
-
-
-def _put(path: Path, content: bytes, *, draft: Path, is_synced: bool) -> None:
     descriptor = create(draft)
     try:
         write_all(descriptor, content)
-        if is_synced:
-            os.fsync(descriptor)
         draft.rename(path)
     except OSError:
         draft.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,7 @@ from services.jobs.limits import Deadlines
 from services.jobs.queue import JobQueue, Registration
 from services.jobs.records import Job, JobState
 from services.jobs.settings import QueueSettings
-from services.jobs.spool import Spool
+from services.jobs.spool import Spool, film_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ async def reconcile(
         await lost.close_finished()  # before any of them meets its deadline
     requeued = await queue.reconcile()
     expired = await queue.expire(deadlines) if deadlines is not None else 0
-    removed = await _look_through(spool, queue, lost, retention or Retention())
+    removed = await _look_through(spool, queue, lost, retention or Retention(), reads_all=is_start)
     await lost.give_back()
     outcome = Reconciliation(
         requeued=requeued,
@@ -109,20 +109,30 @@ async def reconcile(
     return outcome
 
 
-async def _look_through(spool: Spool, queue: JobQueue, lost: _Lost, retention: Retention) -> int:
-    """Gather the payloads that no record names, and remove those whose time is over; return how many."""
+async def _look_through(spool: Spool, queue: JobQueue, lost: _Lost, retention: Retention, *, reads_all: bool) -> int:
+    """Gather the payloads that no record names, and remove those whose time is over; return how many.
+
+    Sidecars are read where Redis does not know the film. ``reads_all``: the others too, so that damage is noticed
+    before it matters; but not each minute of ten thousand films that wait.
+    """
     removed = 0
-    jobs = spool.journal(older_than_seconds=UNCLAIMED_SECONDS)
-    while page := await asyncio.to_thread(lambda: list(islice(jobs, _PAGE))):
-        known = await queue.registrations([job.id for job in page])
-        for job in page:
-            registration = known.get(job.id)
-            if registration is None:
+    payloads = spool.kept(older_than_seconds=UNCLAIMED_SECONDS)
+    while page := await asyncio.to_thread(lambda: list(islice(payloads, _PAGE))):
+        known = await queue.registrations([film_id_of(payload) for payload in page])
+        wanted = [payload for payload in page if reads_all or film_id_of(payload) not in known]
+        jobs = await asyncio.to_thread(_read_jobs, spool, wanted)
+        for payload in page:
+            registration, job = known.get(film_id_of(payload)), jobs.get(payload)
+            if registration is None and job is not None:
                 await lost.add(job)
-            elif await _is_removable(queue, job, registration, retention):
-                await asyncio.to_thread(spool.remove, job)
+            elif registration is not None and await _is_removable(queue, payload, registration, retention):
+                await asyncio.to_thread(spool.remove, payload)
                 removed += 1
     return removed
+
+
+def _read_jobs(spool: Spool, payloads: Iterable[str]) -> dict[str, Job | None]:
+    return {payload: spool.job_of(payload) for payload in payloads}
 
 
 class _Lost:
@@ -173,14 +183,14 @@ def _survives_an_unreadable_ledger() -> Iterator[None]:
         logger.warning("audit trail unreadable", extra={"action": "ledger_unreadable", "code": error.code})
 
 
-async def _is_removable(queue: JobQueue, job: Job, registration: Registration, retention: Retention) -> bool:
+async def _is_removable(queue: JobQueue, payload: str, registration: Registration, retention: Retention) -> bool:
     if registration.state is None:
         return False
-    if registration.payload != job.payload:
+    if registration.payload != payload:
         return True
     if registration.state is not JobState.DONE or registration.done_ms is None:
         return False
     if time.time() - registration.done_ms / 1000 < retention.of(registration.outcome):
         return False
     # Redis first: a payload that it no longer names is removed by the next run, a missing one could not be told.
-    return await queue.forget_payload(job.id, job.payload)
+    return await queue.forget_payload(film_id_of(payload), payload)

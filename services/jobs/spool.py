@@ -1,23 +1,22 @@
 """Payloads on disk: the only place where uploaded bytes live, and the journal that survives a lost Redis.
 
-Names are our own hex ids only; the directory is 0700. Five calls, so that another store can stand in for it:
-``begin``, ``keep``, ``read``, ``remove``, ``journal`` (``tidy`` is housekeeping), and two for the pictures that a
-worker keeps beside a payload: ``keep_picture``, ``read_picture``. Everything blocks: the gateway calls it through
-threads, and every method may be called by several at once. Knows no Redis.
+Names are our own hex ids only; the directory is 0700. Few calls, so that another store can stand in for it:
+``begin``, ``keep``, ``read``, ``remove``, the journal's ``kept`` and ``job_of`` (``tidy`` is housekeeping), and two for
+the pictures that a worker keeps beside a payload: ``keep_picture``, ``read_picture``. Everything blocks: the gateway
+calls it through threads, and every method may be called by several at once. Knows no Redis.
 
 What a crash can leave behind, and what becomes of it:
 
 * ``tmp/<uuid>``: an upload nobody answered for; removed after an hour.
 * a sidecar without payload: the sidecar is written first and removed last; removed after an hour.
 * a picture without its payload: pictures go first, but a worker may be late; removed after an hour.
-* a payload without a readable sidecar: only damage does that. Reported at every ``journal``, never deleted.
+* a payload without a readable sidecar: only damage does that. One without any is reported at every look; what is in one
+  shows where it is read: at every start, and where Redis does not know the film. Never submitted by guess.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,20 +28,23 @@ from services.jobs.errors import PictureGone, RecordCorrupt, SpoolFull, SpoolUna
 from services.jobs.quota import Quota, Usage
 from services.jobs.records import Job, Picture
 from services.jobs.settings import SpoolSettings
+from services.jobs.spool_files import INCOMING, SIDECAR, abandoned_in, folders, is_payload, is_picture_suffix, usage_of
 from services.jobs.stored import dump_job, load_job
 from services.jobs.upload import Upload
 
 logger = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 3600.0
-_PAYLOAD_NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
-_SIDECAR_SUFFIX = ".json"
-_PICTURE_SUFFIX = re.compile(rf"\.({'|'.join(Picture)})(-[0-9a-f]{{8}})?")
 
 
 def payload_name(film_id: str) -> str:
     """Return a new name for a film's payload: ``<id>.<uuid>``, so that two replicas never share a file."""
     return f"{film_id}.{uuid.uuid4().hex}"
+
+
+def film_id_of(payload: str) -> str:
+    """Return the id of the film that a payload belongs to."""
+    return payload.partition(".")[0]
 
 
 class Spool:
@@ -61,7 +63,7 @@ class Spool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
-        self._incoming = directory / "tmp"
+        self._incoming = directory / INCOMING
         with translate_disk_errors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
@@ -70,7 +72,7 @@ class Spool:
             directory,
             quota_bytes=quota_bytes,
             minimum_free_ratio=minimum_free_ratio,
-            measure=self._measure,
+            measure=lambda: usage_of(directory),
             clock=clock,
         )
         self.free_ratio = self._quota.free_ratio
@@ -99,15 +101,16 @@ class Spool:
     def keep(self, upload: Upload, job: Job) -> None:
         """Make payload and sidecar durable under ``job.payload``; on return a power cut loses neither.
 
-        The sidecar comes first, so that no payload is ever without one. Raises SpoolFull or SpoolUnavailable, and
-        then nothing of the upload is left.
+        The sidecar comes first, so that no payload is ever without one, and is written where it stays: nobody looks
+        for it before there is the payload. Raises SpoolFull or SpoolUnavailable, and then nothing of the upload is
+        left.
         """
         payload = self._path(job.payload)
         sidecar = _sidecar(payload)
         try:
             with translate_disk_errors():
                 self._make_room_for(payload)
-                write_durably(sidecar, dump_job(job).encode(), draft=self._incoming / uuid.uuid4().hex)
+                write_durably(sidecar, dump_job(job).encode())
                 upload.settle(payload)
                 sync_directory(payload.parent)
         except (SpoolFull, SpoolUnavailable):
@@ -156,41 +159,50 @@ class Spool:
             except FileNotFoundError as error:
                 raise PictureGone("the picture is not in the spool") from error
 
-    def remove(self, job: Job) -> None:
+    def remove(self, payload: str) -> None:
         """Delete pictures, payload and sidecar; idempotent. The sidecar goes last, see the module's docstring."""
-        payload = self._path(job.payload)
+        path = self._path(payload)
         with translate_disk_errors():
-            for path in payload.parent.glob(f"{payload.name}.*"):
-                if _PICTURE_SUFFIX.fullmatch(path.suffix):
-                    self._quota.count_picture(-delete(path), is_checked=False)
-            self._quota.count(-delete(payload), is_checked=False)
-            _sidecar(payload).unlink(missing_ok=True)
+            for beside in path.parent.glob(f"{payload}.*"):
+                if is_picture_suffix(beside.suffix):
+                    self._quota.count_picture(-delete(beside), is_checked=False)
+            self._quota.count(-delete(path), is_checked=False)
+            _sidecar(path).unlink(missing_ok=True)
 
-    def journal(self, *, older_than_seconds: float) -> Iterator[Job]:
-        """Yield the job of every kept payload older than that, from its sidecar; what reconcile compares with Redis.
+    def kept(self, *, older_than_seconds: float) -> Iterator[str]:
+        """Yield the name of every kept payload older than that; what reconcile compares with Redis.
 
-        Payloads without a readable sidecar are logged and skipped, never deleted.
+        By names and times alone; no file is opened. A payload without sidecar is logged and skipped.
         """
         before = time.time() - older_than_seconds
-        for payload, info in self._payloads():
-            if info.st_mtime > before:
-                continue
-            try:
-                job = load_job(_sidecar(payload).read_bytes())
-            except (RecordCorrupt, OSError) as error:
-                self._report_unreadable(payload, error)
-                continue
-            if job.payload == payload.name:
-                yield job
-            else:
-                self._report_unreadable(payload, None)
+        for folder in folders(self._directory):
+            for payload, info, has_sidecar in folder.payloads():
+                if info.st_mtime > before:
+                    continue
+                if has_sidecar:
+                    yield payload
+                else:
+                    _report_unreadable(payload, "missing")
+
+    def job_of(self, payload: str) -> Job | None:
+        """Return the job that a payload's sidecar tells of; ``None``, with a line in the log, if it cannot be read."""
+        try:
+            job = load_job(_sidecar(self._path(payload)).read_bytes())
+        except (RecordCorrupt, OSError) as error:
+            if self.has(payload):  # else it was removed meanwhile, with its sidecar
+                _report_unreadable(payload, type(error).__name__)
+            return None
+        if job.payload != payload:
+            _report_unreadable(payload, "of another payload")
+            return None
+        return job
 
     def tidy(self) -> int:
         """Remove uploads and sidecars that nobody finished, count the spool anew; return how many files went."""
         removed = 0
         before = time.time() - ABANDONED_SECONDS
         with translate_disk_errors():
-            for path in self._abandoned():
+            for path in abandoned_in(self._directory):
                 with suppress(FileNotFoundError):
                     if path.stat().st_mtime < before:
                         path.unlink()
@@ -199,14 +211,14 @@ class Spool:
         return removed
 
     def _path(self, payload: str) -> Path:
-        if not _PAYLOAD_NAME.fullmatch(payload):
+        if not is_payload(payload):
             raise ValueError("a payload's name is <id>.<uuid>")
         return self._directory / payload[:2] / payload
 
     def _picture(self, payload: str, picture: Picture, by: str | None) -> Path:
         path = self._path(payload)
         suffix = f".{picture}" if by is None else f".{picture}-{by[:8]}"
-        if not _PICTURE_SUFFIX.fullmatch(suffix):
+        if not is_picture_suffix(suffix):
             raise ValueError("a picture is named by what it is and by the digest of a model")
         return path.with_name(path.name + suffix)
 
@@ -215,41 +227,11 @@ class Spool:
             payload.parent.mkdir(mode=0o700, exist_ok=True)
             sync_directory(self._directory)
 
-    def _files(self) -> Iterator[os.DirEntry[str]]:
-        """Yield what lies in the folders of two hex digits; they may vanish meanwhile."""
-        with translate_disk_errors():
-            for folder in sorted(self._directory.glob("[0-9a-f][0-9a-f]")):
-                with os.scandir(folder) as entries:
-                    yield from entries
-
-    def _payloads(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for entry in self._files():
-            if _PAYLOAD_NAME.fullmatch(entry.name):
-                with suppress(FileNotFoundError):
-                    yield Path(entry.path), entry.stat()
-
-    def _abandoned(self) -> Iterator[Path]:
-        yield from self._incoming.iterdir()
-        for entry in self._files():
-            path = Path(entry.path)
-            is_beside = path.suffix == _SIDECAR_SUFFIX or _PICTURE_SUFFIX.fullmatch(path.suffix)
-            if is_beside and not path.with_suffix("").exists():
-                yield path
-
-    def _measure(self) -> Usage:
-        payload_bytes = picture_bytes = 0
-        with translate_disk_errors():
-            for path in (*self._incoming.iterdir(), *(Path(entry.path) for entry in self._files())):
-                if _PICTURE_SUFFIX.fullmatch(path.suffix):
-                    picture_bytes += size_bytes(path)
-                elif path.suffix != _SIDECAR_SUFFIX:
-                    payload_bytes += size_bytes(path)
-        return Usage(payload_bytes=payload_bytes, picture_bytes=picture_bytes)
-
-    def _report_unreadable(self, payload: Path, error: Exception | None) -> None:
-        facts = {"action": "sidecar_unreadable", "payload": payload.name, "error": type(error).__name__}
-        logger.error("a payload has no readable sidecar", extra=facts)
-
 
 def _sidecar(payload: Path) -> Path:
-    return payload.with_name(payload.name + _SIDECAR_SUFFIX)
+    return payload.with_name(payload.name + SIDECAR)
+
+
+def _report_unreadable(payload: str, error: str) -> None:
+    facts = {"action": "sidecar_unreadable", "payload": payload, "error": error}
+    logger.error("a payload has no readable sidecar", extra=facts)

@@ -67,6 +67,8 @@ class WorkerStatus:
     and sex where it takes them. ``operating_points`` are (name, threshold, sensitivity,
     specificity, ...) as the manifest has them, dumped to plain JSON types. What has a default is what a worker of
     0.1.0 serves, which does not say it: while a site upgrades, such a worker must not look as if it were gone.
+    ``precision`` is the bundle's, ``inference_precision`` what this worker computes it in; ``None``, where it does not
+    say, is the bundle's.
     ``preparation`` is what became of the last candidate that it was asked to prepare. ``sandbox`` is what confines its
     decoding children: ``seccomp``, or ``limits`` alone.
     """
@@ -81,6 +83,7 @@ class WorkerStatus:
     labels: tuple[str, ...]
     operating_points: tuple[dict[str, object], ...]
     precision: str = "fp32"
+    inference_precision: str | None = None
     has_heatmap: bool = False
     has_embedding_gate: bool = False
     probability_rule: str = "softmax"

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final, Protocol
 
-from services.jobs.disk import create, translate_disk_errors, write_all
+from services.jobs.disk import Buffer, create, translate_disk_errors, write_all
 from services.jobs.errors import SpoolFull, SpoolUnavailable
 
 _FREE_SPACE_STEP_BYTES: Final = 8 * 1024**2  # an upload looks at the free space again after so many bytes
@@ -40,8 +40,8 @@ class Upload:
         with translate_disk_errors():
             self._descriptor = create(path)
 
-    def write(self, chunk: bytes) -> int:
-        """Append ``chunk`` and return the bytes so far.
+    def write(self, *pieces: Buffer) -> int:
+        """Append the pieces and return the bytes so far.
 
         Raises
         ------
@@ -51,17 +51,19 @@ class Upload:
             If the disk fails; nothing of the upload is left.
         """
         try:
-            self._room.count(len(chunk))
-            self.size_bytes += len(chunk)
+            more_bytes = sum(len(piece) for piece in pieces)
+            self._room.count(more_bytes)
+            self.size_bytes += more_bytes
             if self.size_bytes - self._looked_at_bytes >= _FREE_SPACE_STEP_BYTES:
                 self._looked_at_bytes = self.size_bytes
                 self._room.check_room()
-            with translate_disk_errors():
-                write_all(self._descriptor, chunk)
+            for piece in pieces:
+                with translate_disk_errors():
+                    write_all(self._descriptor, piece)
+                self._digest.update(piece)
         except (SpoolFull, SpoolUnavailable):
             self.discard()
             raise
-        self._digest.update(chunk)
         return self.size_bytes
 
     def sha256(self) -> str:

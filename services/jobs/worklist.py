@@ -83,22 +83,19 @@ class Worklist:
         self._limits = limits or QueueLimits()
         self._patience_seconds = patience_seconds
         self._page_script = redis.register_script(lua.source("page"))
+        self._revision_script = redis.register_script(lua.source("revision"))
 
     async def revision(self) -> str:
         """Return a token that changes whenever any page could: a film came, ended, or a study became overdue.
 
         Between two changes of the index studies only become overdue, never the reverse; so counting them suffices.
         """
+        cutoff = self._cutoffs(_now_ms())
         async with bounded(self._patience_seconds):
-            sites = sorted(str(site) for site in await self._redis.smembers(keys.SITES))
-            pipe = self._redis.pipeline()
-            pipe.get(keys.REVISION)
-            cutoff = self._cutoffs(_now_ms())
-            for site in sites:
-                for priority in Priority:
-                    pipe.zcount(keys.waiting(site, priority), "-inf", cutoff[priority])
-            revision, *overdue = await pipe.execute()
-        return f"{revision or 0}-{sum(overdue)}"
+            revision, overdue = await self._revision_script(
+                keys=[keys.OPEN], args=[cutoff[Priority.STAT], cutoff[Priority.ROUTINE]]
+            )
+        return f"{revision or 0}-{overdue}"
 
     async def page(self, wanted: WorklistFilter, *, cursor: str | None, limit: int) -> WorklistPage:
         """Return up to ``limit`` (1..500) studies after ``cursor``.

@@ -18,11 +18,14 @@ from services.standalone.child import Child
 from services.standalone.data_directory import announced_socket, locked, settings_in, socket_directory
 from services.standalone.redis_server import find_redis_server
 from services.worker.bundles import default_bundle_directory
+from services.worker.cores import cores
 
 # The gateway gives open uploads 30 s, a worker finishes its batch, Redis writes its last fsync.
 _API_STOP_SECONDS: Final = 35.0
 _WORKER_STOP_SECONDS: Final = 30.0
 _REDIS_STOP_SECONDS: Final = 30.0
+# More threads than this gain nothing for one batch.
+_LARGEST_SHARE: Final = 32
 # -P: what lies in the working directory must not stand in for our packages.
 _PYTHON: Final = (sys.executable, "-P")
 
@@ -141,7 +144,15 @@ def worker_child(plan: Plan, options: StackOptions, number: int) -> Child:
     return Child(
         f"worker-{number}",
         [*_PYTHON, "-m", "services.worker"],
-        _environment(plan, options),
+        _share_of_cores(options.workers) | _environment(plan, options),
         stop_seconds=_WORKER_STOP_SECONDS,
         log=options.log,
     )
+
+
+def _share_of_cores(workers: int) -> dict[str, str]:
+    """Return the settings by which several workers share the cores, where each alone would take them all."""
+    if workers == 1:
+        return {}
+    share = str(min(max(1, cores() // workers), _LARGEST_SHARE))
+    return {"CXR_WORKER_THREADS": share, "CXR_WORKER_DECODERS": share}

@@ -21,6 +21,7 @@ def status_of(
         threshold=serving.operating_point.threshold,
         labels=manifest.labels,
         precision=manifest.precision,
+        inference_precision=bundle.precision,
         has_heatmap=manifest.explanation is not None,
         has_embedding_gate=manifest.gate is not None,
         probability_rule=manifest.probability_rule,

@@ -115,7 +115,7 @@ async def _assemble(
     queue = JobQueue(redis, retry_seconds=settings.retry_seconds)
     heartbeat = stack.enter_context(_beating(name, configuration.redis, settings, watchdog))
     follower = BundleFollower(BundleActivation(redis), loader=loader, bundles=bundles, give_up=stop.set)
-    assessor = Assessor(spool=spool, decoding=decoding, bundles=bundles)
+    assessor = Assessor(spool=spool, decoding=decoding, bundles=bundles, resolution=settings.decode_resolution)
     consumer = _consumer(name, queue, assessor, bundles, heartbeat=heartbeat, readiness=readiness, settings=settings)
     deadlines, reader = deadlines_of(configuration.queue), LedgerReader(redis, ledger.trail)
     upkeep = Upkeep(
@@ -187,7 +187,8 @@ async def _work(worker: _Worker, stop: asyncio.Event) -> None:
 
 
 def _batcher(loaded: LoadedBundle, *, settings: WorkerSettings, watchdog: Watchdog) -> Batcher:
-    return Batcher(loaded.scorer, policy=sizing.batch_policy(loaded.provider, settings), watchdog=watchdog)
+    policy = sizing.batch_policy(loaded.provider, settings)
+    return Batcher(loaded.scorer, policy=policy, watchdog=watchdog, new_memory=loaded.new_batch_memory)
 
 
 @asynccontextmanager
@@ -231,5 +232,5 @@ def _announce_start(
     model = configured.serving.model
     facts = {"consumer": name, "bundle": model.name, "digest": model.digest}
     runs_as = {"provider": provider, "threads": threads, "decoders": decoders, "metrics_port": probes.port}
-    runs_as["sandbox"] = sandbox
+    runs_as |= {"precision": str(configured.precision), "sandbox": sandbox}
     logger.info("worker started", extra={"action": "worker_started", **facts, **runs_as})

@@ -6,15 +6,21 @@ Owns what a film ends with. Must not know Redis, streams or other films; ``consu
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from model.decision import Decision, Score, decide, not_assessed
 from model.errors import ImageError, LateralView, NonFiniteScore, Reason, UnsuitableImage
+from model.preview import Preview
+from services.jobs.disk import translate_disk_errors
 from services.jobs.records import Job, ModelReference, Picture
 from services.jobs.spool import Spool
-from services.worker.decoding.messages import DecodingRequest
+from services.worker.batching import ScoredFilm
+from services.worker.decoding.messages import DecodeResolution, FilmOrder
 from services.worker.decoding.pool import DecodingPool, RefusedFilm
-from services.worker.pictures import PictureKeeper
+from services.worker.pictures import Explained, PictureKeeper
 from services.worker.serving import Serving
 from services.worker.switching import ServedBundle, ServedBundles
 
@@ -39,7 +45,15 @@ class Assessor:
     A film has one bundle from its decoding to its pictures, also where another one serves by the time it is done.
     """
 
-    def __init__(self, *, spool: Spool, decoding: DecodingPool, bundles: ServedBundles) -> None:
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        decoding: DecodingPool,
+        bundles: ServedBundles,
+        resolution: DecodeResolution = "exact",
+    ) -> None:
+        self._resolution = resolution
         self._spool = spool
         self._decoding = decoding
         self._bundles = bundles
@@ -58,24 +72,17 @@ class Assessor:
 
     async def _assess_with(self, bundle: ServedBundle, job: Job) -> Assessment:
         serving = bundle.serving
-        request = await self._request(job, serving)
         try:
-            film = await self._decoding.decode(request)
+            film = await self._decode(bundle, job)
         except RefusedFilm as refused:
-            pictures = await self._pictures.keep_preview(job, refused.preview)
+            pictures = await self._pictures.keep(job, refused.preview)
             return Assessment(decision=not_assessed(refused.reason), pictures=pictures, decode_ms=refused.decode_ms)
         except ImageError as error:
             return Assessment(decision=not_assessed(error.reason, is_lateral=isinstance(error, LateralView)))
-        # The preview is written while the network runs.
-        scored, pictures = await asyncio.gather(
-            bundle.batcher.score(film.tensor, film.age_sex), self._pictures.keep_preview(job, film.preview)
-        )
+        scored = await film.scoring
         decision = _decide(job, scored.score, serving)
-        # Without the film below it a heat map says nothing.
-        if decision.outcome.is_scored and pictures:
-            pictures |= await self._pictures.keep_activation(
-                job, scored.score.activation, temperature=serving.temperature, model=serving.model
-            )
+        explained = _explained(decision, scored.score, serving)
+        pictures = await self._pictures.keep(job, film.preview, explained)
         return Assessment(
             decision=decision,
             pictures=pictures,
@@ -84,16 +91,48 @@ class Assessor:
             inference_ms=scored.inference_ms,
         )
 
-    async def _request(self, job: Job, serving: Serving) -> DecodingRequest:
-        return DecodingRequest(
-            path=await asyncio.to_thread(self._spool.read, job),
-            payload_bytes=job.payload_bytes,
-            sha256=job.sha256,
-            claims=job.claims,
-            gate=serving.gate,
-            preprocessing=serving.preprocessing,
-            wants_age_sex=serving.takes_age_sex,
-        )
+    async def _decode(self, bundle: ServedBundle, job: Job) -> _FilmInBatch:
+        """Decode a film right into its place in a batch: from the child's memory, which is the next film's after it."""
+        order = _order(job, bundle.serving, self._resolution)
+        with bundle.batcher.expecting():
+            async with self._opened(job) as payload, self._decoding.decode(order, payload) as film:
+                scoring = bundle.batcher.score(film.tensor, film.age_sex)
+                return _FilmInBatch(scoring=scoring, preview=film.preview, decode_ms=film.decode_ms)
+
+    @asynccontextmanager
+    async def _opened(self, job: Job) -> AsyncIterator[int]:
+        """Open a payload for reading; children get the descriptor, and no path is in their reach."""
+        payload = await asyncio.to_thread(self._open, job)
+        try:
+            yield payload
+        finally:
+            os.close(payload)
+
+    def _open(self, job: Job) -> int:
+        path = self._spool.read(job)
+        with translate_disk_errors():
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FilmInBatch:
+    """A film whose tensor is in a batch, and what is known of it meanwhile."""
+
+    scoring: asyncio.Future[ScoredFilm]
+    preview: Preview | None
+    decode_ms: float
+
+
+def _order(job: Job, serving: Serving, resolution: DecodeResolution) -> FilmOrder:
+    return FilmOrder(
+        payload_bytes=job.payload_bytes,
+        sha256=job.sha256,
+        claims=job.claims,
+        gate=serving.gate,
+        preprocessing=serving.preprocessing,
+        wants_age_sex=serving.takes_age_sex,
+        resolution=resolution,
+    )
 
 
 def _decide(job: Job, score: Score, serving: Serving) -> Decision:
@@ -107,3 +146,10 @@ def _decide(job: Job, score: Score, serving: Serving) -> Decision:
         return not_assessed(refused.reason)
     except NonFiniteScore:
         return not_assessed(Reason.NON_FINITE)
+
+
+def _explained(decision: Decision, score: Score, serving: Serving) -> Explained | None:
+    """Return what a heat map shows, where there is a score to explain."""
+    if not decision.outcome.is_scored or score.activation is None:
+        return None
+    return Explained(activation=score.activation, temperature=serving.temperature, model=serving.model)

@@ -1,16 +1,19 @@
-"""Collects ready tensors into batches and runs the network in one thread of its own.
+"""Gathers tensors into batches as they are decoded, and runs the network in threads of its own.
 
-Owns when a batch starts and who is in it. Must not know jobs or Redis. Between ``decoding.pool`` and
-``model.decision`` in the walk.
+Owns when a batch starts, who is in it, and the memory that its tensors lie in: a film is copied once, from where it was
+decoded into its row. Must not know jobs or Redis. Between ``decoding.pool`` and ``model.decision`` in the walk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,36 +21,30 @@ from model.decision import Score
 from model.demographics import AgeSex, unknown_age_sex
 from model.errors import InferenceError
 from model.image import Tensor
-from model.runtime import Provider
 from services.worker import metrics
 from services.worker.heartbeat import Watchdog
 
+NewMemory: TypeAlias = Callable[[int], Tensor]
+
 _INFERENCE: Final = "inference"  # what the watchdog calls a batch under way
-# A GPU gains from company, so its batch waits this long for more; on a CPU batches of 32 are no faster than one film
-# and waiting gains nothing (PERFORMANCE.md §A finding 2).
-_GPU_PATIENCE_SECONDS: Final = 0.004
-_DEFAULT_BATCH: Final = {Provider.CPU: 4, Provider.CUDA: 32}
 
 
 class BatchScorer(Protocol):
     """What a batcher needs of ``model.runtime.Scorer``."""
 
     def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
-        """Score ``(n, 1, s, s)`` uint8 tensors, ``age_sex`` ``(n, 2)`` theirs, in order; raise ``InferenceError``."""
+        """Score ``(n, 1, s, s)`` uint8 tensors, ``age_sex`` ``(n, 2)`` theirs, in order; raise ``InferenceError``.
+
+        The tensors' memory is another batch's as soon as this returns.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPolicy:
-    """At most ``max_films`` a batch; a batch that is not full waits ``patience_seconds`` for more."""
+    """At most ``max_films`` a batch; one with room waits ``patience_seconds`` for films that are on their way."""
 
     max_films: int
     patience_seconds: float
-
-    @classmethod
-    def for_provider(cls, provider: Provider, *, max_films: int = 0) -> BatchPolicy:
-        """Return the policy that suits the provider; ``max_films`` 0 means its default."""
-        patience = _GPU_PATIENCE_SECONDS if provider is Provider.CUDA else 0.0
-        return cls(max_films=max_films or _DEFAULT_BATCH[provider], patience_seconds=patience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,85 +57,146 @@ class ScoredFilm:
 
 @dataclass(frozen=True)
 class _Waiting:
-    tensor: Tensor
     age_sex: AgeSex | None = field(repr=False)
     answer: asyncio.Future[ScoredFilm]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Films that will be scored together: row ``i`` of ``memory`` is the tensor of ``films[i]``."""
+
+    memory: Tensor
+    began: float
+    films: list[_Waiting] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.films) == len(self.memory)
+
+    def add(self, tensor: Tensor, waiting: _Waiting) -> None:
+        # numpy would spread a smaller one over the row.
+        assert tensor.shape == self.memory.shape[1:], "all films of a bundle have its size"
+        self.memory[len(self.films)] = tensor
+        self.films.append(waiting)
+
+    def wanted(self) -> tuple[list[_Waiting], Tensor]:
+        """Return the films that somebody still waits for, with their tensors: at a stop others cost only time."""
+        rows = [row for row, film in enumerate(self.films) if not film.answer.done()]
+        if len(rows) == len(self.films):
+            return self.films, self.memory[: len(rows)]
+        return [self.films[row] for row in rows], self.memory[rows]
 
 
 class Batcher:
     """Scores films one caller at a time, in batches behind the scenes.
 
-    ``run`` must be running for ``score`` to return. The inference thread is one, so that two batches never share the
-    cores, and the event loop stays free for heartbeats and probes.
+    ``run`` must be running for a score to come. One batch is scored at a time, so that two never share the cores, and
+    in a thread, so that the event loop stays free for heartbeats and probes. Whatever was decoded meanwhile is the next
+    batch: on a CPU, where company gains nothing (PERFORMANCE.md §A finding 2), that is all; a GPU's batch, whose policy
+    has patience, waits for more while films are on their way, and starts at once where none is.
+
+    ``new_memory`` returns room for so many films, ``(n, 1, s, s)`` uint8, from where the scorer reads fastest.
     """
 
-    def __init__(self, scorer: BatchScorer, *, policy: BatchPolicy, watchdog: Watchdog) -> None:
+    def __init__(
+        self,
+        scorer: BatchScorer,
+        *,
+        policy: BatchPolicy,
+        watchdog: Watchdog,
+        new_memory: NewMemory | None = None,
+    ) -> None:
         self._scorer = scorer
         self._policy = policy
         self._watchdog = watchdog
-        self._ready: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._new_memory = new_memory
+        self._batches: deque[_Batch] = deque()  # the first is scored next, the last one takes films
+        self._spare: list[Tensor] = []
+        self._on_their_way = 0
+        self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=_INFERENCE)
 
-    async def score(self, tensor: Tensor, age_sex: AgeSex | None = None) -> ScoredFilm:
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Say that a film is on its way until the block ends; it is worth waiting for."""
+        self._on_their_way += 1
+        try:
+            yield
+        finally:
+            self._on_their_way -= 1
+            self._changed.set()
+
+    def score(self, tensor: Tensor, age_sex: AgeSex | None = None) -> asyncio.Future[ScoredFilm]:
         """Score one ``(1, s, s)`` uint8 tensor in whatever company it finds; ``age_sex`` ``(2,)`` float32 is its own.
 
-        Raises
-        ------
-        InferenceError
-            If the runtime failed on its batch; retryable.
+        The tensor is copied before this returns. The answer is an ``InferenceError``, retryable, if the runtime failed
+        on its batch.
         """
-        waiting = _Waiting(tensor, age_sex, asyncio.get_running_loop().create_future())
-        self._ready.put_nowait(waiting)
-        return await waiting.answer
+        if not self._batches or self._batches[-1].is_full:
+            self._batches.append(_Batch(self._memory(tensor), began=time.monotonic()))
+        answer: asyncio.Future[ScoredFilm] = asyncio.get_running_loop().create_future()
+        self._batches[-1].add(tensor, _Waiting(age_sex, answer))
+        self._changed.set()
+        return answer
+
+    def _memory(self, tensor: Tensor) -> Tensor:
+        """Return room for a batch; there is as much as was ever needed at once, and it is used again and again."""
+        if self._spare:
+            return self._spare.pop()
+        films = self._policy.max_films
+        return self._new_memory(films) if self._new_memory else np.empty((films, *tensor.shape), tensor.dtype)
 
     async def run(self) -> None:
         """Score batches until cancelled."""
         try:
             while True:
-                await self._score_batch(await self._collect())
+                await self._score_batch(await self._next_batch())
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _collect(self) -> list[_Waiting]:
-        batch = [await self._ready.get()]
-        if self._policy.patience_seconds and self._ready.qsize() + 1 < self._policy.max_films:
-            await asyncio.sleep(self._policy.patience_seconds)
-        while len(batch) < self._policy.max_films and not self._ready.empty():
-            batch.append(self._ready.get_nowait())
-        # A film that nobody waits for any more (at a stop) must not cost its neighbours time.
-        return [waiting for waiting in batch if not waiting.answer.done()]
+    async def _next_batch(self) -> _Batch:
+        await self._until(lambda: bool(self._batches))
+        latest = self._batches[0].began + self._policy.patience_seconds - time.monotonic()
+        if latest > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(latest):
+                    await self._until(lambda: self._batches[0].is_full or not self._on_their_way)
+        return self._batches.popleft()
 
-    async def _score_batch(self, batch: list[_Waiting]) -> None:
-        if not batch:
-            return
-        metrics.BATCH_SIZE.observe(len(batch))
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _score_batch(self, batch: _Batch) -> None:
+        films, tensors = batch.wanted()
+        if films:
+            metrics.BATCH_SIZE.observe(len(films))
+            await self._score_films(films, tensors)
+        self._spare.append(batch.memory)
+
+    async def _score_films(self, films: list[_Waiting], tensors: Tensor) -> None:
         started = time.perf_counter()
         try:
-            tensors, age_sex = _stacked(batch)
-            scores = await asyncio.get_running_loop().run_in_executor(self._thread, self._infer, tensors, age_sex)
+            scores = await asyncio.get_running_loop().run_in_executor(self._thread, self._infer, tensors, _rows(films))
         except InferenceError as error:
-            for waiting in batch:
-                _fail(waiting.answer, error)
+            for film in films:
+                if not film.answer.done():
+                    film.answer.set_exception(error)
             return
         inference_ms = (time.perf_counter() - started) * 1000
-        for waiting, score in zip(batch, scores, strict=True):
-            if not waiting.answer.done():
-                waiting.answer.set_result(ScoredFilm(score=score, inference_ms=inference_ms))
+        for film, score in zip(films, scores, strict=True):
+            if not film.answer.done():
+                film.answer.set_result(ScoredFilm(score=score, inference_ms=inference_ms))
 
     def _infer(self, tensors: Tensor, age_sex: AgeSex | None) -> list[Score]:
         with self._watchdog.deadline(_INFERENCE):
             return self._scorer.score(tensors, age_sex)
 
 
-def _stacked(batch: list[_Waiting]) -> tuple[Tensor, AgeSex | None]:
-    """Return films and, where any of them comes with it, age and sex: row by row the same patients."""
-    tensors = np.stack([waiting.tensor for waiting in batch])
-    if all(waiting.age_sex is None for waiting in batch):
-        return tensors, None
+def _rows(films: list[_Waiting]) -> AgeSex | None:
+    """Return age and sex, row by row of the same patients, where any of the films comes with them."""
+    if all(film.age_sex is None for film in films):
+        return None
     (unknown,) = unknown_age_sex(1)
-    return tensors, np.stack([unknown if waiting.age_sex is None else waiting.age_sex for waiting in batch])
-
-
-def _fail(answer: asyncio.Future[ScoredFilm], error: InferenceError) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+    return np.stack([unknown if film.age_sex is None else film.age_sex for film in films])

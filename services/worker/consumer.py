@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -72,6 +73,7 @@ class Consumer:
         self._limits = limits
         self._held: dict[str, TakenJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settled = asyncio.Event()
         self._next_reap = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,10 +90,17 @@ class Consumer:
     async def _take(self, stop: asyncio.Event) -> None:
         room = self._limits.in_flight - len(self._tasks)
         if room <= 0:
-            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED, timeout=_REAP_EVERY_SECONDS)
+            await self._until_one_is_settled()
             return
         for taken in await _unless_stopped(self._queue.take(self._name, count=room, block_ms=_BLOCK_MS), stop) or ():
             self._start(taken)
+
+    async def _until_one_is_settled(self) -> None:
+        """Wait for room, or until it is time to reap; what ``asyncio.wait`` costs grows with the films in flight."""
+        self._settled.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REAP_EVERY_SECONDS):
+                await self._settled.wait()
 
     async def _take_over(self, stop: asyncio.Event) -> None:
         """Take what silent workers held, one by one and each alone, until there is no more of it."""
@@ -126,7 +135,11 @@ class Consumer:
         self._hold(taken)
         task = asyncio.create_task(self._settle(taken))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._settled.set()
 
     async def _settle(self, taken: TakenJob) -> None:
         await self._settler.settle(taken)

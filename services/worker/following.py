@@ -174,8 +174,7 @@ class BundleFollower:
     def _show(self) -> None:
         trial, preparation = self._trial, self.preparation
         loaded = None if trial is None else trial.loaded
-        candidate = None if loaded is None else loaded.serving.model
-        metrics.show_bundles(serving=self._bundles.model, candidate=candidate)
+        metrics.show_bundles(serving=self._bundles.serving.shown, candidate=None if loaded is None else loaded.shown)
         if preparation is None:
             return
         facts = {"digest": preparation.digest, "state": str(preparation.state), "code": preparation.code}

@@ -7,17 +7,21 @@ bundle is active.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from model.bundle import Bundle, read_bundle, read_manifest
 from model.errors import BundleCorrupt, BundleError, BundleIncompatible
 from model.gate import GateSpec
+from model.image import Tensor
 from model.manifest import Manifest
-from model.runtime import Provider, Scorer
+from model.runtime import Engines, Precision, Provider, Scorer, threshold_margin
 from services.jobs.bundle_store import BundleStore
 from services.jobs.settings import WorkerSettings
+from services.worker import sizing
 from services.worker.batching import BatchScorer
 from services.worker.bundles import default_bundle_directory
+from services.worker.metrics import ShownBundle
 from services.worker.serving import Serving
 
 logger = logging.getLogger(__name__)
@@ -25,24 +29,35 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedBundle:
-    """A bundle that is verified, loaded and has scored its golden inputs on this machine."""
+    """A bundle that is verified, loaded and has scored its golden inputs on this machine.
+
+    ``precision`` is what it is computed in. ``new_batch_memory`` returns ``(films, 1, s, s)`` uint8 from where the
+    scorer reads fastest; ``None`` where any memory is as good.
+    """
 
     scorer: BatchScorer
     provider: Provider
+    precision: Precision
     manifest: Manifest
     serving: Serving
+    new_batch_memory: Callable[[int], Tensor] | None = None
 
     @property
     def digest(self) -> str:
         """What names it."""
         return self.serving.model.digest
 
+    @property
+    def shown(self) -> ShownBundle:
+        """What metrics say of it."""
+        return ShownBundle(model=self.serving.model, precision=self.precision)
+
 
 class BundleLoader:
     """Loads bundles as this worker is set to run them.
 
     Every method raises ``BundleError`` where a bundle is not there, not whole, not the pinned one or scores differently
-    here, and ``ProviderUnavailable`` where the named provider did not become active.
+    here, and ``ProviderUnavailable`` where the named provider or precision did not become active.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -75,8 +90,24 @@ class BundleLoader:
 
     def _load(self, bundle: Bundle) -> LoadedBundle:
         settings = self._settings
+        provider = Provider(settings.provider)
+        largest_batch = sizing.batch_policy(provider, settings).max_films
+        scorer = Scorer(
+            bundle,
+            provider=provider,
+            precision=Precision(settings.precision),
+            threads=sizing.threads(settings),
+            engines=Engines(directory=settings.engine_cache, largest_batch=largest_batch),
+        )
         gate = GateSpec(minimum_age_years=settings.minimum_age_years, is_age_required=settings.require_age)
-        serving = Serving.of(bundle, operating_point=settings.operating_point, gate=gate)
-        scorer = Scorer(bundle, provider=Provider(settings.provider), threads=settings.threads)
+        margin = threshold_margin(scorer.precision)
+        serving = Serving.of(bundle, operating_point=settings.operating_point, gate=gate, threshold_margin=margin)
         scorer.verify_golden()
-        return LoadedBundle(scorer=scorer, provider=scorer.provider, manifest=bundle.manifest, serving=serving)
+        return LoadedBundle(
+            scorer=scorer,
+            provider=scorer.provider,
+            precision=scorer.precision,
+            manifest=bundle.manifest,
+            serving=serving,
+            new_batch_memory=scorer.batch_memory,
+        )

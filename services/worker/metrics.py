@@ -7,6 +7,7 @@ sites that the settings name.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -44,12 +45,21 @@ READY = Gauge("cxr_worker_ready", "1 while the worker may be counted on, else 0.
 MODEL_INFO = Gauge(
     "cxr_model_info",
     "Bundles that are loaded: the one that is serving, and a candidate; always 1.",
-    ["digest", "role", "name", "version"],
+    ["digest", "role", "name", "version", "precision"],
 )
 BUNDLES_REFUSED = Counter("cxr_bundles_refused_total", "Candidate bundles that this worker refused.", ["code"])
 WORKER_INFO = Gauge(
     "cxr_worker_info", "How this worker runs; always 1.", ["provider", "threads", "decoders", "sandbox"]
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownBundle:
+    """A loaded bundle as metrics show it: what it is called, and what it is computed in."""
+
+    model: ModelReference
+    precision: str
+
 
 # Set once, at start. Sites are named by whoever holds a key, so that a scrape could grow without end.
 _named_sites: frozenset[str] = frozenset()
@@ -66,12 +76,13 @@ def name_sites(sites: Iterable[str]) -> None:
     _named_sites = frozenset(sites)
 
 
-def show_bundles(*, serving: ModelReference, candidate: ModelReference | None = None) -> None:
+def show_bundles(*, serving: ShownBundle, candidate: ShownBundle | None = None) -> None:
     """Publish which bundles are loaded, and nothing of those before."""
     MODEL_INFO.clear()
-    for role, model in (("serving", serving), ("candidate", candidate)):
-        if model is not None:
-            MODEL_INFO.labels(short(model.digest), role, model.name, model.version).set(1)
+    for role, shown in (("serving", serving), ("candidate", candidate)):
+        if shown is not None:
+            model = shown.model
+            MODEL_INFO.labels(short(model.digest), role, model.name, model.version, shown.precision).set(1)
 
 
 def describe(*, provider: str, threads: int, decoders: int, sandbox: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -39,6 +40,32 @@ class PictureStore(Protocol):
         """Keep a picture; raise SpoolFull or SpoolUnavailable, and then nothing of it is left."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """What a heat map is drawn from: the activation of a network, and what turns it into the model's log-odds."""
+
+    activation: Activation = field(repr=False)
+    temperature: float
+    model: ModelReference
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A picture that is to be kept; ``model`` made it, where one did."""
+
+    picture: Picture
+    array: NDArray[Any] = field(repr=False)
+    model: ModelReference | None = None
+
+
+def _heat_map(job: Job, explained: Explained) -> list[_Draft]:
+    calibrated = explained.activation / np.float32(explained.temperature)
+    if is_drawable(calibrated):
+        return [_Draft(Picture.HEATMAP, calibrated, explained.model)]
+    _report_loss(job, Picture.HEATMAP, _NOT_FINITE)
+    return []
+
+
 class PictureKeeper:
     """Writes previews and activation maps; answers with those that were kept, soon, and never raises."""
 
@@ -48,50 +75,43 @@ class PictureKeeper:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
         self._free_threads = asyncio.Semaphore(THREADS)
 
-    async def keep_preview(self, job: Job, preview: Preview | None) -> frozenset[Picture]:
-        """Keep a film's preview, where there is one."""
+    async def keep(self, job: Job, preview: Preview | None, explained: Explained | None = None) -> frozenset[Picture]:
+        """Keep a film's preview, and what its heat map is drawn from: without the film below it a map says nothing.
+
+        The map is kept in log-odds of the calibrated probability; none that has a NaN.
+        """
         if preview is None:
             return frozenset()
-        return await self._keep(job, Picture.PREVIEW, preview, model=None)
-
-    async def keep_activation(
-        self, job: Job, activation: Activation | None, *, temperature: float, model: ModelReference
-    ) -> frozenset[Picture]:
-        """Keep what the heat map is drawn from, in log-odds of the calibrated probability; no map that has a NaN."""
-        if activation is None:
-            return frozenset()
-        calibrated = activation / np.float32(temperature)
-        if not is_drawable(calibrated):
-            _report_loss(job, Picture.HEATMAP, _NOT_FINITE)
-            return frozenset()
-        return await self._keep(job, Picture.HEATMAP, calibrated, model=model)
-
-    async def _keep(
-        self, job: Job, picture: Picture, array: NDArray[Any], *, model: ModelReference | None
-    ) -> frozenset[Picture]:
+        drafts = [_Draft(Picture.PREVIEW, preview)]
+        if explained is not None:
+            drafts += _heat_map(job, explained)
+        kept: list[Picture] = []
         try:
             async with asyncio.timeout(self._patience_seconds):
-                await self._write_in_a_thread(job, picture, array, None if model is None else model.digest)
+                await self._write_in_a_thread(job, drafts, kept)
         except TimeoutError:
-            _report_loss(job, picture, _TIMEOUT)
-        except (SpoolFull, SpoolUnavailable) as error:
-            _report_loss(job, picture, error.code)
-        else:
-            return frozenset({picture})
-        return frozenset()
+            for draft in drafts[len(kept) :][:1]:
+                _report_loss(job, draft.picture, _TIMEOUT)
+        return frozenset(kept)
 
-    async def _write_in_a_thread(self, job: Job, picture: Picture, array: NDArray[Any], digest: str | None) -> None:
+    async def _write_in_a_thread(self, job: Job, drafts: list[_Draft], kept: list[Picture]) -> None:
         # A thread that hangs cannot be ended. It counts as taken until it is back, so that nothing piles up behind it;
         # what it writes then lies beside the payload, named by no record, and goes with it.
         await self._free_threads.acquire()
-        loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._threads, self._write, job, picture, array, digest)
+        writing = asyncio.get_running_loop().run_in_executor(self._threads, self._write, job, drafts, kept)
         writing.add_done_callback(lambda _: self._free_threads.release())
         await asyncio.shield(writing)
 
-    def _write(self, job: Job, picture: Picture, array: NDArray[Any], digest: str | None) -> None:
-        of = job.sha256 if digest is None else film_and_model(film=job.sha256, model=digest)
-        self._store.keep_picture(job, picture, pack_picture(array, of=of), by=digest)
+    def _write(self, job: Job, drafts: list[_Draft], kept: list[Picture]) -> None:
+        for draft in drafts:
+            digest = None if draft.model is None else draft.model.digest
+            of = job.sha256 if digest is None else film_and_model(film=job.sha256, model=digest)
+            try:
+                self._store.keep_picture(job, draft.picture, pack_picture(draft.array, of=of), by=digest)
+            except (SpoolFull, SpoolUnavailable) as error:
+                _report_loss(job, draft.picture, error.code)
+                return
+            kept.append(draft.picture)
 
 
 def _report_loss(job: Job, picture: Picture, code: str) -> None:

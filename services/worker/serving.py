@@ -33,12 +33,18 @@ class Serving:
     takes_age_sex: bool
 
     @classmethod
-    def of(cls, bundle: Bundle, *, operating_point: str | None, gate: GateSpec) -> Serving:
-        """Serve a bundle; raise ``BundleIncompatible`` where it has no point of that name."""
+    def of(
+        cls, bundle: Bundle, *, operating_point: str | None, gate: GateSpec, threshold_margin: float = 0.0
+    ) -> Serving:
+        """Serve a bundle; raise ``BundleIncompatible`` where it has no point of that name.
+
+        Its threshold is lowered by ``threshold_margin``, which scores may move by where they are not computed as they
+        were certified.
+        """
         manifest = bundle.manifest
         return cls(
             model=ModelReference(name=manifest.name, version=manifest.version, digest=bundle.digest),
-            operating_point=manifest.operating_point(operating_point),
+            operating_point=_lowered(manifest.operating_point(operating_point), threshold_margin),
             preprocessing=manifest.preprocessing,
             gate=gate,
             temperature=manifest.temperature,
@@ -55,6 +61,10 @@ class Serving:
             threshold=self.operating_point.threshold,
             model_digest=self.model.digest,
         )
+
+
+def _lowered(point: OperatingPoint, margin: float) -> OperatingPoint:
+    return point.model_copy(update={"threshold": max(0.0, point.threshold - margin)})
 
 
 def _embedding_gate(bundle: Bundle) -> EmbeddingGate | None:

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from model.errors import ImageError, Reason
-from services.worker.decoding.messages import DecodingLimits, DecodingRequest
+from services.worker.decoding.messages import DecodingLimits
 from services.worker.decoding.pool import DecodingPool
 from tests.bar.conftest import MeasureRow
 from tests.support.bar import Row
-from tests.support.decoding_pools import write_request, zygote
+from tests.support.decoding_pools import DecodingRequest, decode, write_request, zygote
 from tests.support.family import MEBIBYTE, Memory, watched_memory
 from tests.support.gateway import GatewayProcess
 from tests.support.invariant import mark_safe
@@ -77,7 +77,7 @@ async def decode_directly(directory: Path, payloads: Sequence[bytes]) -> tuple[l
 async def _decode(pool: DecodingPool, request: DecodingRequest) -> Decoded:
     started, reason = time.perf_counter(), None
     try:
-        await pool.decode(request)
+        await decode(pool, request)
     except ImageError as error:
         reason = error.reason
     taken_ms = (time.perf_counter() - started) * 1000

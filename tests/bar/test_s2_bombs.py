@@ -16,7 +16,7 @@ from services.worker.decoding.pool import DecodingPool
 from tests.bar.conftest import MeasureRow
 from tests.support.bar import Row
 from tests.support.bombs import Bomb, bombs
-from tests.support.decoding_pools import write_request
+from tests.support.decoding_pools import decode, write_request
 from tests.support.family import MEBIBYTE, watched_memory
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess
@@ -92,7 +92,7 @@ async def refuse_directly(directory: Path, found: dict[str, Bomb]) -> dict[str, 
             for _ in range(_TRIES):
                 started = time.perf_counter()
                 try:
-                    await pool.decode(request)
+                    await decode(pool, request)
                 except ImageError:
                     times.append((time.perf_counter() - started) * 1000)
             if times:

@@ -183,6 +183,7 @@ def _attempts_burned(parts: Parts, films: Sequence[ToldApartFilm]) -> int:
 
 
 def _wait_in_flight(gateway: GatewayProcess, uploads: int) -> None:
-    """Wait until the gateway holds so many unfinished uploads, as its spool shows them."""
-    begun = gateway.spool_directory / "tmp"
-    wait_until(lambda: begun.is_dir() and len(list(begun.iterdir())) == uploads, what="uploads under way")
+    """Wait until the gateway holds so many unfinished uploads; small ones are not in its spool yet."""
+    line = f"cxr_uploads_in_flight {float(uploads)}"
+    with gateway.client() as client:
+        wait_until(lambda: line in client.get("/metrics").text.splitlines(), what="uploads under way")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.standalone.redis_server import find_redis_server
+from services.worker.cores import cores
 from tests.support.films import png_film
 from tests.support.gateway import ServiceProcess, environment, wait_until
 from tests.support.stack import StackProcess, wait_gone
@@ -47,6 +48,17 @@ def test_stop_leaves_no_process_and_a_restart_knows_every_film(tiny_bundle_direc
         children = again.children()
         again.kill()
         wait_gone(children)
+
+
+def test_workers_of_one_stack_share_its_cores(tiny_bundle_directory: Path, tmp_path: Path) -> None:
+    with StackProcess(tmp_path, bundle=tiny_bundle_directory, workers=2) as stack, stack.client() as client:
+
+        def threads() -> list[int]:
+            return [worker["threads"] for worker in client.get("/v1/models").json()["workers"]]
+
+        wait_until(lambda: len(threads()) == 2, what="both workers")
+        share = max(1, cores() // 2)
+        assert threads() == [share, share]
 
 
 def test_dead_children_are_replaced_and_what_was_accepted_is_scored(

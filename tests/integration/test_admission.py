@@ -78,6 +78,33 @@ async def test_bounds_are_exact_when_many_submit_at_once(redis_server: RedisServ
         await assert_counters_are_true(one)
 
 
+# -- looked up before anything is made durable -------------------------------------------------------------------------
+async def test_film_is_looked_up_as_a_submit_would_answer_and_nothing_is_written(redis_client: Redis) -> None:
+    queue = JobQueue(redis_client, limits=QueueLimits(open_bytes=100, routine_depth=4, stat_reserve=0, site_share=0.5))
+    known = replace(film_of(60), site="north")
+    await queue.submit(known)
+    names_before = set(await redis_client.keys("*"))
+    found = await queue.look_up(replace(known, payload="0" * 32 + "." + "1" * 32))
+    assert found == await queue.record(known.id)
+    assert await queue.look_up(film_of(40)) is None
+    with pytest.raises(QueueFull):
+        await queue.look_up(film_of(41))
+    assert set(await redis_client.keys("*")) == names_before
+
+
+async def test_film_is_known_also_where_another_one_had_no_room(redis_client: Redis) -> None:
+    queue = JobQueue(redis_client, limits=QueueLimits(routine_depth=2, stat_reserve=0, site_share=0.5))
+    known = make_job(site="north")
+    await queue.submit(known)
+    await queue.submit(make_job(site="south"))
+    with pytest.raises(QueueFull):
+        await queue.look_up(make_job(site="north"))
+    assert await queue.look_up(known) is not None
+    roomier = JobQueue(redis_client, limits=QueueLimits(routine_depth=3, stat_reserve=0, site_share=0.4))
+    with pytest.raises(SiteShareUsed):
+        await roomier.look_up(make_job(site="north"))
+
+
 # -- one site's share --------------------------------------------------------------------------------------------------
 async def test_only_site_may_fill_the_whole_backlog(redis_client: Redis) -> None:
     queue = JobQueue(redis_client, limits=QueueLimits(routine_depth=4, stat_reserve=0, site_share=0.5))

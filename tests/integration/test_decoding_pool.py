@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from model.errors import ImageError, Reason
-from services.jobs.errors import SpoolUnavailable
 from services.worker.decoding.nursery import ZYGOTE_COMMAND
 from services.worker.decoding.pool import DecodingPool, RefusedFilm
 from services.worker.errors import DecodingUnavailable
@@ -27,6 +26,7 @@ from tests.support.decoding_pools import (
     PoolMaker,
     RequestFor,
     children,
+    decode,
     gone,
     reason_of,
     write_request,
@@ -51,20 +51,46 @@ def request_for(tmp_path: Path) -> RequestFor:
 
 async def test_a_film_becomes_a_tensor(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool()
-    film = await pool.decode(request_for(b"gray 7"))
+    film = await decode(pool, request_for(b"gray 7"))
     assert film.tensor.shape == (1, SIZE, SIZE)
     assert film.tensor.dtype == np.uint8
     assert (film.tensor == 7).all()
 
 
+async def test_a_child_has_no_other_film_while_its_tensor_is_in_use(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool()
+    first, second = request_for(b"gray 7"), request_for(b"gray 8")
+    with first.path.open("rb") as payload:
+        async with pool.decode(first.order, payload.fileno()) as film:
+            waiting = asyncio.create_task(decode(pool, second))
+            await asyncio.wait({waiting}, timeout=0.1)
+            assert (film.tensor == 7).all()
+            assert not waiting.done()
+            assert not film.tensor.flags.writeable, "nor does the worker write into what a child may read"
+    assert (await waiting).tensor.min() == 8
+
+
+async def test_a_film_whose_tensor_found_no_room_leaves_its_child_to_the_next(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool()
+    request = request_for(b"gray 7")
+    with request.path.open("rb") as payload, pytest.raises(MemoryError):
+        async with pool.decode(request.order, payload.fileno()):
+            raise MemoryError
+    assert (await decode(pool, request_for(b"gray 8"))).tensor.min() == 8
+
+
 async def test_a_preview_comes_with_the_tensor(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool()
-    film = await pool.decode(request_for(b"show 768 700"))
+    film = await decode(pool, request_for(b"show 768 700"))
     assert film.tensor.shape == (1, SIZE, SIZE)
     assert film.preview is not None
     assert film.preview.shape == (768, 700)
     assert (film.preview == 9).all()
-    assert (await pool.decode(request_for(b"gray 7"))).preview is None, "and is not the next film's"
+    assert (await decode(pool, request_for(b"gray 7"))).preview is None, "and is not the next film's"
 
 
 @pytest.mark.parametrize("payload", [b"show 769 1", b"show 0 7"])
@@ -73,7 +99,7 @@ async def test_a_preview_that_is_not_as_announced_ends_its_film_only(
 ) -> None:
     pool = await start_pool()
     assert await reason_of(pool, request_for(payload)) is Reason.DECODE_CRASH
-    assert (await pool.decode(request_for(b"gray 7"))).tensor.max() == 7
+    assert (await decode(pool, request_for(b"gray 7"))).tensor.max() == 7
 
 
 @pytest.mark.parametrize("surplus", [b"answer", b"noise"])
@@ -82,15 +108,15 @@ async def test_what_a_film_says_too_much_is_never_the_next_films_answer(
 ) -> None:
     pool = await start_pool()
     (first,) = children()
-    assert (await pool.decode(request_for(b"show-more " + surplus))).tensor.max() == 0
-    assert (await pool.decode(request_for(b"gray 7"))).tensor.min() == 7, "nor is it to blame for it"
+    assert (await decode(pool, request_for(b"show-more " + surplus))).tensor.max() == 0
+    assert (await decode(pool, request_for(b"gray 7"))).tensor.min() == 7, "nor is it to blame for it"
     await gone(first)
 
 
 async def test_the_real_child_shows_what_it_decoded(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(command=ZYGOTE_COMMAND)
     pixels = phantom_pixels(1, rows=100, columns=80, bits=8)
-    film = await pool.decode(request_for(png_film(pixels)))
+    film = await decode(pool, request_for(png_film(pixels)))
     assert film.preview is not None
     assert (film.preview == pixels).all()
 
@@ -100,7 +126,7 @@ async def test_a_film_that_was_decoded_but_may_not_be_judged_is_shown(
 ) -> None:
     pool = await start_pool(command=ZYGOTE_COMMAND)
     with pytest.raises(RefusedFilm) as refused:
-        await pool.decode(request_for(png_film(np.full((100, 80), 7, np.uint8))))
+        await decode(pool, request_for(png_film(np.full((100, 80), 7, np.uint8))))
     assert refused.value.reason is Reason.BLANK
     assert refused.value.preview.shape == (100, 80)
     assert refused.value.decode_ms > 0
@@ -122,9 +148,9 @@ async def test_a_film_that_breaks_its_child_ends_with_the_reason_and_spares_the_
     pool = await start_pool(size=2)
     requests = [request_for(b"gray %d" % level) for level in range(8)]
     outcomes = await asyncio.gather(
-        *(pool.decode(request) for request in requests[:4]),
-        pool.decode(request_for(payload)),
-        *(pool.decode(request) for request in requests[4:]),
+        *(decode(pool, request) for request in requests[:4]),
+        decode(pool, request_for(payload)),
+        *(decode(pool, request) for request in requests[4:]),
         return_exceptions=True,
     )
     broken = outcomes.pop(4)
@@ -136,7 +162,7 @@ async def test_a_film_that_breaks_its_child_ends_with_the_reason_and_spares_the_
 async def test_a_film_that_takes_too_long_ends_decode_timeout(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 2.0}))
     assert await reason_of(pool, request_for(b"hang")) is Reason.DECODE_TIMEOUT
-    assert (await pool.decode(request_for(b"gray 1"))).decode_ms > 0
+    assert (await decode(pool, request_for(b"gray 1"))).decode_ms > 0
 
 
 async def test_a_film_that_burns_its_processor_time_ends_decode_timeout(
@@ -165,7 +191,7 @@ async def test_what_a_codec_prints_does_not_disturb_the_protocol(
     start_pool: PoolMaker, request_for: RequestFor
 ) -> None:
     pool = await start_pool()
-    assert (await pool.decode(request_for(b"chatter"))).tensor.shape == (1, SIZE, SIZE)
+    assert (await decode(pool, request_for(b"chatter"))).tensor.shape == (1, SIZE, SIZE)
 
 
 async def test_a_child_that_dies_idle_costs_no_film(start_pool: PoolMaker, request_for: RequestFor) -> None:
@@ -173,7 +199,7 @@ async def test_a_child_that_dies_idle_costs_no_film(start_pool: PoolMaker, reque
     (child,) = children()
     child.send_signal(signal.SIGKILL)
     await gone(child)
-    assert (await pool.decode(request_for(b"gray 3"))).tensor.max() == 3
+    assert (await decode(pool, request_for(b"gray 3"))).tensor.max() == 3
 
 
 @pytest.mark.parametrize("reason", [Reason.DECODE_ERROR, Reason.DECODE_MEMORY])
@@ -183,7 +209,7 @@ async def test_a_child_is_replaced_after_a_film_that_its_codecs_failed_on(
     pool = await start_pool()
     (first,) = children()
     assert await reason_of(pool, request_for(f"fail {reason}".encode())) is reason
-    assert (await pool.decode(request_for(b"gray 3"))).tensor.max() == 3
+    assert (await decode(pool, request_for(b"gray 3"))).tensor.max() == 3
     await gone(first)
 
 
@@ -200,9 +226,9 @@ async def test_a_film_is_not_blamed_for_a_child_that_others_may_have_broken(
     start_pool: PoolMaker, request_for: RequestFor
 ) -> None:
     pool = await start_pool()
-    await pool.decode(request_for(b"gray 1"))
+    await decode(pool, request_for(b"gray 1"))
     (used,) = children()
-    crashing = asyncio.create_task(pool.decode(request_for(b"crash")))
+    crashing = asyncio.create_task(decode(pool, request_for(b"crash")))
     with pytest.raises(ImageError) as caught:
         await crashing
     assert caught.value.reason is Reason.DECODE_CRASH, "it crashes a child that has seen no other film, too"
@@ -212,10 +238,10 @@ async def test_a_film_is_not_blamed_for_a_child_that_others_may_have_broken(
 async def test_a_zygote_that_is_killed_costs_no_film(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(size=2)
     first = zygote()
-    under_way = [asyncio.create_task(pool.decode(request_for(b"sleep 0.5"))) for _ in range(2)]
+    under_way = [asyncio.create_task(decode(pool, request_for(b"sleep 0.5"))) for _ in range(2)]
     await eventually(lambda: [child.num_fds() for child in children()] == [5, 5])  # each holds a payload
     first.kill()
-    films = await asyncio.gather(*under_way, pool.decode(request_for(b"gray 9")))
+    films = await asyncio.gather(*under_way, decode(pool, request_for(b"gray 9")))
     assert [int(film.tensor.max()) for film in films] == [0, 0, 9]
     assert zygote() != first
 
@@ -225,8 +251,8 @@ async def test_a_child_that_is_still_busy_with_an_answered_film_costs_the_next_o
 ) -> None:
     pool = await start_pool(limits=LIMITS.model_copy(update={"seconds": 2.0}))
     (lingering,) = children()
-    await pool.decode(request_for(b"linger"))
-    assert (await pool.decode(request_for(b"gray 7"))).tensor.min() == 7
+    await decode(pool, request_for(b"linger"))
+    assert (await decode(pool, request_for(b"gray 7"))).tensor.min() == 7
     await gone(lingering)
 
 
@@ -261,7 +287,7 @@ async def test_a_worker_out_of_descriptors_fills_its_pool_again_when_it_has_some
     for process in used if victim == "zygote" else used[1:]:
         await gone(process)
     with descriptors_short(left=2):
-        film = asyncio.create_task(pool.decode(request))
+        film = asyncio.create_task(decode(pool, request))
         await eventually(lambda: "decoding child not started" in caplog.text)
     assert (await film).tensor.max() == 3
     await eventually(lambda: len(children()) == 2)
@@ -271,17 +297,9 @@ async def test_a_child_is_replaced_after_its_share_of_films(start_pool: PoolMake
     pool = await start_pool(limits=LIMITS.model_copy(update={"films": 2}))
     pids = set()
     for level in range(4):
-        await pool.decode(request_for(b"gray %d" % level))
+        await decode(pool, request_for(b"gray %d" % level))
         pids |= {child.pid for child in children()}
     assert len(pids) >= 2
-
-
-async def test_a_payload_that_is_gone_is_not_the_films_fault(start_pool: PoolMaker, request_for: RequestFor) -> None:
-    pool = await start_pool(command=ZYGOTE_COMMAND)
-    request = request_for(b"any")
-    request.path.unlink()
-    with pytest.raises(SpoolUnavailable):
-        await pool.decode(request)
 
 
 async def test_a_payload_that_changed_after_it_was_accepted_ends_payload_digest(
@@ -328,7 +346,7 @@ async def test_closing_the_pool_leaves_no_process(start_pool: PoolMaker, request
     pool = await start_pool(size=2)
     family = [zygote(), *children()]
     assert len(family) == 3
-    busy = asyncio.create_task(pool.decode(request_for(b"hang")))
+    busy = asyncio.create_task(decode(pool, request_for(b"hang")))
     await asyncio.sleep(0)
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)

@@ -12,24 +12,28 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
 from model.errors import Reason
-from services.worker.decoding.messages import DecodingRequest, Sandbox
+from services.worker.decoding.messages import Sandbox
 from services.worker.decoding.nursery import ZYGOTE_COMMAND
 from services.worker.decoding.pool import DecodingPool
 from services.worker.errors import SandboxUnavailable
 from tests.support import films
 from tests.support.decoding_pools import (
     LIMITS,
+    DecodingRequest,
     PoolMaker,
     RequestFor,
     children,
+    decode,
     reason_of,
     write_request,
     zygote,
@@ -43,6 +47,12 @@ JUDGED = (
     *(films.IMPLICIT, films.EXPLICIT, films.RLE, films.JPEG_BASELINE, films.JPEG_EXTENDED, films.JPEG_LOSSLESS),
     *(films.JPEG_LOSSLESS_SV1, films.JPEG_LS, films.JPEG_LS_LOSSY, films.JPEG_2000_LOSSLESS, films.JPEG_2000),
     *(films.HTJ2K_LOSSLESS, films.HTJ2K_LOSSLESS_RPCL, films.HTJ2K),
+)
+# A window, a histogram, a table: each takes another way through the compiled loops.
+LOOKS: tuple[dict[str, Any], ...] = (
+    {},
+    {"WindowCenter": None, "WindowWidth": None},
+    {"VOILUTFunction": "SIGMOID"},
 )
 # x86_64 and aarch64: socket, connect, execve, vfork or clone, clone3, openat2, io_uring_setup, bpf, keyctl, add_key,
 # userfaultfd, perf_event_open, process_vm_writev, unshare, setns, pidfd_open, init_module, memfd_create, execveat.
@@ -82,7 +92,7 @@ def listening(address: str | tuple[str, int], family: socket.AddressFamily) -> I
 
 async def attempt(pool: DecodingPool, request: DecodingRequest) -> int:
     """Have a child try something; return what the kernel said to it."""
-    return int((await pool.decode(request)).tensor.max())
+    return int((await decode(pool, request)).tensor.max())
 
 
 async def test_no_connection_can_be_made(start_pool: PoolMaker, request_for: RequestFor, tmp_path: Path) -> None:
@@ -214,26 +224,26 @@ async def test_what_a_hostile_film_does_ends_it_alone(
     start_pool: PoolMaker, request_for: RequestFor, order: bytes, reason: Reason
 ) -> None:
     pool = await start_pool(size=2, limits=LIMITS.model_copy(update={"seconds": 2.0}))
-    neighbours = [asyncio.create_task(pool.decode(request_for(b"gray %d" % level))) for level in range(1, 9)]
+    neighbours = [asyncio.create_task(decode(pool, request_for(b"gray %d" % level))) for level in range(1, 9)]
     assert await reason_of(pool, request_for(order)) is reason
     films_beside = await asyncio.gather(*neighbours)
     assert [int(film.tensor.min()) for film in films_beside] == list(range(1, 9))
-    assert (await pool.decode(request_for(b"gray 77"))).tensor.max() == 77, "nor does it outlast its film"
+    assert (await decode(pool, request_for(b"gray 77"))).tensor.max() == 77, "nor does it outlast its film"
 
 
 async def test_a_film_that_answers_twice_does_not_answer_for_the_next(
     start_pool: PoolMaker, request_for: RequestFor
 ) -> None:
     pool = await start_pool()
-    await pool.decode(request_for(b"twice"))  # what it says of itself is its own affair
+    await decode(pool, request_for(b"twice"))  # what it says of itself is its own affair
     for level in (5, 6, 7):
-        assert (await pool.decode(request_for(b"gray %d" % level))).tensor.min() == level
+        assert (await decode(pool, request_for(b"gray %d" % level))).tensor.min() == level
 
 
 async def test_what_a_child_writes_later_changes_no_tensor(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool()
-    first = await pool.decode(request_for(b"show 700 700"))
-    second = await pool.decode(request_for(b"gray 200"))
+    first = await decode(pool, request_for(b"show 700 700"))
+    second = await decode(pool, request_for(b"gray 200"))
     assert (first.tensor.max(), second.tensor.min()) == (0, 200)
     assert first.preview is not None
     assert (first.preview == 9).all()
@@ -260,7 +270,28 @@ async def test_films_of_every_judged_kind_decode_in_the_sandbox(start_pool: Pool
     assert pool.sandbox is Sandbox.SECCOMP
     rasters = (png_film(rows=2000, columns=1800), png_film(phantom_pixels(1, bits=16)), jpeg_film())
     for payload in (*rasters, *(dicom_film(transfer_syntax=syntax, rows=700, columns=600) for syntax in JUDGED)):
-        assert (await pool.decode(request_for(payload))).tensor.max() > 100
+        assert (await decode(pool, request_for(payload))).tensor.max() > 100
+
+
+async def test_no_film_needs_a_loop_that_is_not_compiled_yet(start_pool: PoolMaker, request_for: RequestFor) -> None:
+    """Compiling reads files, which a child cannot."""
+    pool = await start_pool(command=ZYGOTE_COMMAND)
+    for dtype in ("uint8", "uint16", "int16"):
+        pixels = phantom_pixels(rows=300, columns=200, bits=8 if dtype == "uint8" else 12).astype(dtype)
+        depth = {"BitsStored": 16, "HighBit": 15} if dtype == "int16" else {}
+        for look in (*LOOKS, {"PixelPaddingValue": int(pixels.min())}):
+            assert (await decode(pool, request_for(dicom_film(pixels, **depth, **look)))).tensor.max() > 100
+
+
+async def test_films_at_preview_resolution_decode_in_the_sandbox(
+    start_pool: PoolMaker, request_for: RequestFor
+) -> None:
+    pool = await start_pool(command=ZYGOTE_COMMAND)
+    for syntax in (films.JPEG_BASELINE, films.JPEG_2000_LOSSLESS, films.JPEG_2000, films.HTJ2K_LOSSLESS):
+        pixels = phantom_pixels(rows=1536, columns=1300, bits=8 if syntax == films.JPEG_BASELINE else 12)
+        request = request_for(dicom_film(pixels, transfer_syntax=syntax))
+        order = request.order.model_copy(update={"resolution": "preview"})
+        assert (await decode(pool, replace(request, order=order))).tensor.max() > 100
 
 
 async def test_a_kernel_without_seccomp_is_refused_where_a_sandbox_is_required(start_pool: PoolMaker) -> None:
@@ -273,4 +304,4 @@ async def test_a_kernel_without_seccomp_will_do_where_that_is_accepted(
 ) -> None:
     pool = await start_pool(command=(*NO_SECCOMP, *ZYGOTE_COMMAND), requires_sandbox=False)
     assert pool.sandbox is Sandbox.LIMITS
-    assert (await pool.decode(request_for(png_film()))).tensor.max() > 100
+    assert (await decode(pool, request_for(png_film()))).tensor.max() > 100

@@ -125,7 +125,9 @@ def test_the_same_film_has_one_id_however_it_travels(client: httpx.Client) -> No
     form = client.post("/v1/instances", files={"file": ("whatever.bin", payload)})
     typed_form = client.post("/v1/instances", files={"file": ("film.dcm", payload, "application/dicom")})
     chunked = client.post("/v1/instances", content=iter([payload[:1000], payload[1000:]]), headers=DICOM)
-    answers = (raw, sniffed, unnamed, form, typed_form, chunked)
+    crumbs = [payload[at : at + 1] for at in range(3000)] + [payload[3000:40_000], payload[40_000:]]
+    crumbled = client.post("/v1/instances", content=iter(crumbs), headers=DICOM)
+    answers = (raw, sniffed, unnamed, form, typed_form, chunked, crumbled)
     assert [answer.status_code for answer in answers] == [202] * len(answers)
     assert len({answer.json()["id"] for answer in answers}) == 1
 

@@ -28,6 +28,7 @@ from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.jobs import SCORED_BY, make_job, now_ms
 from tests.support.queue_steps import backdate
 from tests.support.redis_server import EVERY_REDIS, RedisServer
+from tests.support.spools import journal
 from tests.support.submission import keep_film
 
 SHORT = Deadlines(stat_seconds=5.0, routine_seconds=5.0)
@@ -66,7 +67,7 @@ class Comparing:
 def age(spool: Spool, *, seconds: float = 2 * UNCLAIMED_SECONDS) -> None:
     """Make every payload look as if it were kept that long ago."""
     then = time.time() - seconds
-    for job in spool.journal(older_than_seconds=-1):
+    for job in journal(spool):
         os.utime(spool.read(job), (then, then))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.jobs.spool import Spool
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, now_ms, scored, unread
 from tests.support.queue_steps import backdate, deadline
 from tests.support.redis_server import EVERY_REDIS, RedisServer
+from tests.support.spools import journal
 
 pytestmark = [pytest.mark.bar, pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)]
 
@@ -44,7 +46,7 @@ def keep(
 
 
 def kept(spool: Spool) -> set[Job]:
-    return set(spool.journal(older_than_seconds=-1))
+    return set(journal(spool))
 
 
 async def test_redis_that_lost_everything_gets_every_film_back(
@@ -103,6 +105,41 @@ async def test_replay_is_not_refused_by_a_full_queue(spool: Spool, redis_client:
     await full.submit(make_job())
     keep(spool)
     assert (await reconcile(full, spool)).resubmitted == 1
+
+
+async def test_sidecars_of_known_films_are_read_at_a_start_and_not_each_minute(
+    queue: JobQueue, spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    known, lost = keep(spool), keep(spool)
+    await queue.submit(known)
+    for job in (known, lost):
+        path = spool.read(job)
+        path.with_name(path.name + ".json").write_bytes(b"{")
+    with caplog.at_level(logging.ERROR):
+        assert (await reconcile(queue, spool)).resubmitted == 0
+        assert unreadable(caplog) == {lost.payload}, "nobody but its sidecar knows what film it is"
+        caplog.clear()
+        await reconcile(queue, spool, is_start=True)
+        assert unreadable(caplog) == {known.payload, lost.payload}
+    assert set(spool.kept(older_than_seconds=-1)) == {known.payload, lost.payload}
+
+
+async def test_known_film_without_any_sidecar_is_told_of_each_time(
+    queue: JobQueue, spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = keep(spool)
+    await queue.submit(job)
+    path = spool.read(job)
+    path.with_name(path.name + ".json").unlink()
+    with caplog.at_level(logging.ERROR):
+        await reconcile(queue, spool, retention=NOTHING)
+    assert unreadable(caplog) == {job.payload}
+    assert path.exists()
+
+
+def unreadable(caplog: pytest.LogCaptureFixture) -> set[str]:
+    """Return the payloads of which the log says that their sidecars cannot be read."""
+    return {str(record.__dict__["payload"]) for record in caplog.records if "payload" in record.__dict__}
 
 
 async def test_second_payload_of_a_known_film_is_removed(queue: JobQueue, spool: Spool) -> None:

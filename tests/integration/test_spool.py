@@ -25,6 +25,7 @@ from services.jobs.quota import Usage
 from services.jobs.records import Job, Picture
 from services.jobs.spool import ABANDONED_SECONDS, Spool
 from tests.support.jobs import make_job
+from tests.support.spools import journal
 
 MODEL = "a" * 64
 
@@ -54,7 +55,7 @@ def directory(tmp_path: Path) -> Path:
 def test_kept_payload_is_read_back_byte_for_byte(spool: Spool) -> None:
     job = keep(spool, b"pixels" * 1000)
     assert spool.read(job).read_bytes() == b"pixels" * 1000
-    assert list(spool.journal(older_than_seconds=-1)) == [job]
+    assert journal(spool) == [job]
 
 
 def test_upload_counts_and_hashes_while_it_is_written(spool: Spool) -> None:
@@ -69,7 +70,7 @@ def test_upload_counts_and_hashes_while_it_is_written(spool: Spool) -> None:
 def test_upload_is_invisible_until_kept_and_gone_when_discarded(spool: Spool, directory: Path) -> None:
     upload = spool.begin()
     upload.write(b"half")
-    assert list(spool.journal(older_than_seconds=-1)) == []
+    assert journal(spool) == []
     upload.discard()
     upload.discard()
     assert files(directory) == []
@@ -90,8 +91,8 @@ def test_removed_payload_is_gone_with_its_sidecar_and_removing_it_again_is_harml
     spool: Spool, directory: Path
 ) -> None:
     job = keep(spool)
-    spool.remove(job)
-    spool.remove(job)
+    spool.remove(job.payload)
+    spool.remove(job.payload)
     assert files(directory) == []
     assert spool.usage.payload_bytes == 0
     with pytest.raises(SpoolUnavailable):
@@ -118,7 +119,7 @@ def test_pictures_lie_beside_their_payload_and_are_no_payloads(spool: Spool, dir
     spool.keep_picture(job, Picture.HEATMAP, b"heat", by=MODEL)
     assert spool.read_picture(job.payload, Picture.PREVIEW) == b"pixels"
     assert spool.read_picture(job.payload, Picture.HEATMAP, by=MODEL) == b"heat"
-    assert list(spool.journal(older_than_seconds=-1)) == [job]
+    assert journal(spool) == [job]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files(directory)} == {0o600}
 
 
@@ -141,7 +142,7 @@ def test_a_picture_that_was_not_kept_is_gone(spool: Spool) -> None:
 def test_pictures_go_with_their_payload(spool: Spool, directory: Path) -> None:
     job = keep(spool)
     spool.keep_picture(job, Picture.PREVIEW, b"pixels")
-    spool.remove(job)
+    spool.remove(job.payload)
     assert files(directory) == []
     assert spool.usage == Usage(payload_bytes=0, picture_bytes=0)
 
@@ -187,7 +188,7 @@ def test_maps_of_two_models_lie_side_by_side_and_go_together(spool: Spool, direc
     spool.keep_picture(job, Picture.HEATMAP, b"of the late", by=late)
     assert spool.read_picture(job.payload, Picture.HEATMAP, by=MODEL) == b"of the record"
     assert spool.read_picture(job.payload, Picture.HEATMAP, by=late) == b"of the late"
-    spool.remove(job)
+    spool.remove(job.payload)
     assert files(directory) == []
     assert spool.usage == Usage(payload_bytes=0, picture_bytes=0)
 
@@ -210,7 +211,7 @@ def test_a_picture_that_the_disk_refuses_leaves_nothing(spool: Spool, directory:
 
 def test_a_picture_that_came_after_its_payload_had_gone_is_tidied(spool: Spool, directory: Path) -> None:
     job, open_job = keep(spool), keep(spool, b"open")
-    spool.remove(job)
+    spool.remove(job.payload)
     for late in (job, open_job):
         spool.keep_picture(late, Picture.HEATMAP, b"heat", by=MODEL)
     for path in files(directory):
@@ -243,14 +244,14 @@ def test_full_spool_refuses_before_the_first_byte_once_over_its_quota(directory:
 
 def test_removing_makes_room(directory: Path) -> None:
     spool = Spool(directory, quota_bytes=5, minimum_free_ratio=0.0)
-    spool.remove(keep(spool, b"12345"))
+    spool.remove(keep(spool, b"12345").payload)
     keep(spool, b"54321")
 
 
 def test_what_another_process_removed_makes_room(directory: Path) -> None:
     """The gateway keeps, the worker removes: without a look at the disk the gateway would be full for ever."""
     gateway, worker = (Spool(directory, quota_bytes=5, minimum_free_ratio=0.0) for _ in range(2))
-    worker.remove(keep(gateway, b"12345"))
+    worker.remove(keep(gateway, b"12345").payload)
     keep(gateway, b"54321")
     assert gateway.usage.payload_bytes == 5
     with pytest.raises(SpoolFull):
@@ -318,6 +319,7 @@ from pathlib import Path
 from services.jobs.errors import SpoolFull
 from services.jobs.spool import Spool
 from tests.support.jobs import make_job
+from tests.support.spools import journal
 
 directory = Path(sys.argv[1])
 spool = Spool(directory, quota_bytes=10**9, minimum_free_ratio=0.0)
@@ -333,9 +335,9 @@ try:
 except SpoolFull:
     pass
 assert kept and sorted(kept, key=lambda job: job.payload) == sorted(
-    spool.journal(older_than_seconds=-1), key=lambda job: job.payload)
+    journal(spool), key=lambda job: job.payload)
 assert len([path for path in directory.rglob("*") if path.is_file()]) == 2 * len(kept)
-spool.remove(kept.pop())
+spool.remove(kept.pop().payload)
 upload = spool.begin(); upload.write(b"room again"); spool.keep(upload, make_job())
 print("refused and recovered")
 """
@@ -381,15 +383,15 @@ def test_many_uploads_at_once_are_counted_right(spool: Spool) -> None:
     for thread in threads:
         thread.join()
     assert spool.usage.payload_bytes == 8 * 3 * 10_000
-    assert len(list(spool.journal(older_than_seconds=-1))) == 24
+    assert len(journal(spool)) == 24
 
 
 # -- what a crash leaves -----------------------------------------------------------------------------------------------
 def test_journal_leaves_out_what_is_younger(spool: Spool) -> None:
     young, old = keep(spool, b"young"), keep(spool, b"old")
     make_older(spool.read(old), 120)
-    assert list(spool.journal(older_than_seconds=60)) == [old]
-    assert len(list(spool.journal(older_than_seconds=-1))) == len({young.id, old.id})
+    assert journal(spool, older_than_seconds=60) == [old]
+    assert len(journal(spool)) == len({young.id, old.id})
 
 
 @pytest.mark.parametrize("sidecar", [b"", b"{", b"{}", b"\xff\xfe", None])
@@ -404,7 +406,7 @@ def test_broken_sidecar_is_reported_skipped_and_never_deleted(
         path.with_name(path.name + ".json").write_bytes(sidecar)
     make_older(path, 2 * ABANDONED_SECONDS)
     with caplog.at_level(logging.ERROR):
-        assert list(spool.journal(older_than_seconds=-1)) == [whole]
+        assert journal(spool) == [whole]
     assert [record.payload for record in caplog.records] == [broken.payload]  # type: ignore[attr-defined]  # extra
     spool.tidy()
     assert path.read_bytes() == b"broken"
@@ -414,7 +416,7 @@ def test_sidecar_of_another_payload_is_not_believed(spool: Spool) -> None:
     first, second = keep(spool, b"first"), keep(spool, b"second")
     stolen = spool.read(second).with_name(second.payload + ".json").read_bytes()
     spool.read(first).with_name(first.payload + ".json").write_bytes(stolen)
-    assert list(spool.journal(older_than_seconds=-1)) == [second]
+    assert journal(spool) == [second]
 
 
 def test_tidy_removes_only_what_was_abandoned_an_hour_ago(spool: Spool, directory: Path) -> None:

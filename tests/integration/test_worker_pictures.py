@@ -23,6 +23,7 @@ from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess
 from tests.support.outcomes import all_done, eventually
 from tests.support.redis_server import RedisServer
+from tests.support.spools import journal
 from tests.support.submission import submit_film
 from tests.support.worker_process import WorkerProcess
 
@@ -179,7 +180,7 @@ async def test_worker_killed_after_the_preview_was_written_leaves_a_film_that_th
     assert record.probability is not None
     assert None not in (record.links.preview, record.links.heatmap)
     assert picture_files(tmp_path / "spool") == [".heatmap", ".preview"]
-    (kept,) = spool.journal(older_than_seconds=-1)
+    (kept,) = journal(spool)
     assert kept == slow
 
 

@@ -18,6 +18,7 @@ from tests.support.films import png_film
 
 ELSEWHERE: Final = "elsewhere"
 SESSION: Final = "/v1/session"
+EVENTS: Final = "/v1/events"
 # The contract, in words of its own: a route that is not here, or that declares something else, is a miss.
 AGREED: Final[Mapping[tuple[str, str], frozenset[Role]]] = {
     ("get", "/health/live"): frozenset(),
@@ -34,6 +35,7 @@ AGREED: Final[Mapping[tuple[str, str], frozenset[Role]]] = {
     ("post", "/v1/instances/{instance_id}/rescore"): frozenset({Role.ADMIN}),
     ("get", "/v1/studies"): frozenset({Role.READ}),
     ("get", "/v1/studies/{study_uid}"): frozenset({Role.READ}),
+    ("get", EVENTS): frozenset({Role.READ}),
     ("get", "/v1/models"): frozenset({Role.READ}),
     ("get", "/v1/models/{digest}/operating-points"): frozenset({Role.READ}),
 }
@@ -208,6 +210,8 @@ def ask(client: httpx.Client, cell: Cell, names: Mapping[str, str]) -> httpx.Res
     body: dict[str, Any] = {}
     if (cell.method, cell.path) == ("post", SESSION):
         body["json"] = {"key": cell.caller.key}
+    elif (cell.method, cell.path) == ("get", EVENTS):
+        body["params"] = {"seconds": 0}  # a stream lasts as long as its session otherwise
     elif (cell.method, cell.path) == ("post", "/v1/instances"):
         headers["Content-Type"], body["content"] = "image/png", png_film(seed=1)
     response = client.request(cell.method, cell.path.format(**names), headers=headers, **body)

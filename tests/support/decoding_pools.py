@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,11 +16,20 @@ from model.errors import ImageError, Reason
 from model.gate import GateSpec
 from model.preprocessing import PreprocessingSpec
 from services.jobs.records import Claims
-from services.worker.decoding.messages import DecodingLimits, DecodingRequest
-from services.worker.decoding.pool import DecodingPool
+from services.worker.decoding.messages import DecodingLimits, FilmOrder
+from services.worker.decoding.pool import DecodedFilm, DecodingPool
 
 SIZE = 32
 LIMITS = DecodingLimits(memory_bytes=512 * 1024**2, seconds=20.0, films=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingRequest:
+    """An order, and where its payload lies."""
+
+    order: FilmOrder
+    path: Path
+
 
 RequestFor = Callable[[bytes], DecodingRequest]
 
@@ -58,14 +68,21 @@ def write_request(directory: Path, payload: bytes) -> DecodingRequest:
     digest = hashlib.sha256(payload).hexdigest()
     path = directory / digest
     path.write_bytes(payload)
-    return DecodingRequest(
-        path=path,
+    order = FilmOrder(
         payload_bytes=len(payload),
         sha256=digest,
         claims=Claims(),
         gate=GateSpec(),
         preprocessing=PreprocessingSpec(size=SIZE),
     )
+    return DecodingRequest(order=order, path=path)
+
+
+async def decode(pool: DecodingPool, request: DecodingRequest) -> DecodedFilm:
+    """Decode a film, and take a copy of its tensor before its child has another."""
+    with request.path.open("rb") as payload:
+        async with pool.decode(request.order, payload.fileno()) as film:
+            return replace(film, tensor=film.tensor.copy())
 
 
 def zygote(of: int | None = None) -> psutil.Process:
@@ -95,5 +112,5 @@ async def gone(process: psutil.Process) -> None:
 async def reason_of(pool: DecodingPool, request: DecodingRequest) -> Reason:
     """Decode a film that cannot be; return why not."""
     with pytest.raises(ImageError) as caught:
-        await pool.decode(request)
+        await decode(pool, request)
     return caught.value.reason

@@ -212,5 +212,8 @@ def jpeg_film(
 
 def display(image: GrayImage) -> np.ndarray:
     """Return ``(rows, columns)`` float32 in [0, 1], 0 black: the decoded film as a reader sees it, at its full size."""
-    scaled = (image.pixels.astype(np.float32) - np.float32(image.black)) / np.float32(image.white - image.black)
-    return np.asarray(np.clip(scaled, 0.0, 1.0), dtype=np.float32)
+    scaled = np.clip((image.pixels.astype(np.float64) - image.black) / (image.white - image.black), 0.0, 1.0)
+    if image.padding is not None:
+        first, last = image.padding
+        scaled = np.where((image.pixels >= first) & (image.pixels <= last), 0.0, scaled)
+    return np.asarray(scaled, dtype=np.float32)

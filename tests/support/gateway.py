@@ -42,12 +42,20 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = START_SECONDS,
 class ServiceProcess:
     """One of our programs, with its output in a file."""
 
-    def __init__(self, command: list[str], log: Path, settings: dict[str, str], *, pass_fds: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        command: list[str],
+        log: Path,
+        settings: dict[str, str],
+        *,
+        pass_fds: tuple[int, ...] = (),
+        python: Path = Path(sys.executable),
+    ):
         self._log = log
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *command], env=settings, stdout=output, stderr=output, pass_fds=pass_fds
+                [str(python), *command], env=settings, stdout=output, stderr=output, pass_fds=pass_fds
             )
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import httpx
@@ -17,14 +18,25 @@ _READY = re.compile(r"^ready: (\S+)", re.MULTILINE)
 
 
 class StackProcess(ServiceProcess):
-    """An embedded stack in ``directory / "data"`` on a free port."""
+    """An embedded stack in ``directory / "data"`` on a free port, run by this ``python``."""
 
-    def __init__(self, directory: Path, *, bundle: Path, workers: int = 1, **settings: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        bundle: Path,
+        workers: int = 1,
+        python: Path = Path(sys.executable),
+        **settings: object,
+    ) -> None:
         self.data_dir = directory / "data"
         options = ["--data-dir", str(self.data_dir), "--port", "0", "--workers", str(workers), "--bundle", str(bundle)]
         places = {"spool_minimum_free_ratio": 0.0}
         super().__init__(
-            ["-m", "services.cli", "up", *options], directory / "up.log", environment(**(places | settings))
+            ["-m", "services.cli", "up", *options],
+            directory / "up.log",
+            environment(**(places | settings)),
+            python=python,
         )
 
     def wait_ready(self) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from model.gate import GateSpec
 from model.manifest import OperatingPoint
 from model.preprocessing import PreprocessingSpec
-from model.runtime import Provider
+from model.runtime import Precision, Provider
 from services.jobs.beat import Beat
 from services.jobs.connection import connect_heartbeat, connect_worker
 from services.jobs.queue import JobQueue
@@ -56,7 +56,9 @@ class WorkerParts:
 
 def loaded_bundle(scorer: BatchScorer, *, serving: Serving = SERVING) -> LoadedBundle:
     """Return a scorer of a test's own as if a bundle had been loaded."""
-    return LoadedBundle(scorer=scorer, provider=Provider.CPU, manifest=tiny_manifest(), serving=serving)
+    return LoadedBundle(
+        scorer=scorer, provider=Provider.CPU, precision=Precision.FP32, manifest=tiny_manifest(), serving=serving
+    )
 
 
 def served_bundles(scorer: BatchScorer, *, watchdog: Watchdog, serving: Serving = SERVING) -> ServedBundles:

@@ -99,8 +99,9 @@ def golden_inputs(spec: PreprocessingSpec, *, with_age_sex: bool) -> Inputs:
     They are scored again before anything is served and never gated: no gate knows drawings for chests.
     """
     count = len(_GOLDEN_PATIENTS)
-    drawings = [chest_phantom(seed, opacity=seed / count) for seed in range(count)]
-    films = [preprocess(GrayImage(pixels=drawing, black=0.0, white=1.0), spec) for drawing in drawings]
+    drawings = [np.rint(chest_phantom(seed, opacity=seed / count) * 65535) for seed in range(count)]
+    images = [GrayImage(pixels=drawing.astype(np.uint16), black=0.0, white=65535.0) for drawing in drawings]
+    films = [preprocess(image, spec) for image in images]
     age_sex = np.stack([encode_age_sex(age, sex) for age, sex in _GOLDEN_PATIENTS])
     return Inputs(films=np.stack(films), age_sex=age_sex if with_age_sex else None)
 

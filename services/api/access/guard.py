@@ -137,6 +137,21 @@ class Guard:
         if caller.key_id is not None and self._keys is not None and self._keys.find(caller.key_id) is None:
             raise Unauthenticated(_KEY_ENDED)
 
+    async def check_session(self, request: Request) -> None:
+        """Return if what let a request in a while ago still would: as ``check_again``, and its session is asked after.
+
+        Raises
+        ------
+        Unauthenticated
+            If the key ended, or the session did.
+        QueueUnavailable
+            If there is a session, but Redis does not say whose.
+        """
+        self.check_again(request.state.caller)
+        token = request.cookies.get(COOKIE)
+        if self._keys is not None and token is not None and "authorization" not in request.headers:
+            await self._signed_in(token)
+
     def key_to_sign_in(self, request: Request, text: str) -> StoredKey | None:
         """Return the key that somebody signs in with; ``None`` where the gateway is open and asks for none.
 

@@ -45,6 +45,7 @@ async def ready(gateway: GatewayDependency) -> Ready:
 async def metrics(gateway: GatewayDependency) -> Response:
     """Return this process's counters, and the state of queue, spool and audit trail as they are now."""
     gateway.metrics.uploads_in_flight.set(gateway.uploads.in_flight)
+    gateway.metrics.event_streams.set(gateway.streams.open)
     return Response(gateway.metrics.exposition(await _look_around(gateway)), media_type=CONTENT_TYPE)
 
 

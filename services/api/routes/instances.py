@@ -17,7 +17,7 @@ from services.api.ingest import Placement, ingest
 from services.api.metrics import ACCEPTED, KNOWN, SOURCE_HTTP
 from services.api.problems import documented
 from services.api.scopes import SITE_PATTERN, Caller, Role, needs
-from services.api.uploads import ANY_FORMAT, MULTIPART
+from services.api.uploads import ANY_FORMAT, MULTIPART, SMALL_BYTES
 from services.jobs.errors import JobsError
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.queue import Submission
@@ -139,26 +139,28 @@ async def submit(
     if submission.is_new:
         gateway.note(AuditEvent.ACCEPTED, record, request)
     if query.wait and record.state is not JobState.DONE:
-        record = await gateway.outcome(record.id, caller, query.wait)
+        record = await gateway.outcome(record, caller, query.wait)
     return record_response(record, status=200 if record.state is JobState.DONE else 202)
 
 
 async def _receive(request: Request, query: SubmitQuery, gateway: Gateway, caller: Caller) -> Submission:
     placement = query.placement(caller)
     with gateway.quotas.upload(caller):
-        # A cheap look: a caller with a large film learns of a full queue before sending it.
-        declared_bytes = request.headers.get("content-length", "")
-        await gateway.queue.check_room(
-            priority=placement.priority,
-            site=placement.site,
-            payload_bytes=int(declared_bytes) if declared_bytes.isdecimal() else 0,
-        )
+        await _check_room(request, placement, gateway)
         async with gateway.uploads.receive(request) as payload:
             submission = await ingest(
                 payload.upload, payload.declared, placement, spool=gateway.spool, queue=gateway.queue
             )
             gateway.metrics.payload_bytes.observe(payload.upload.size_bytes)
             return submission
+
+
+async def _check_room(request: Request, placement: Placement, gateway: Gateway) -> None:
+    """Look whether there is room: a caller with a large film learns of a full queue before sending it."""
+    declared = request.headers.get("content-length", "")
+    declared_bytes = int(declared) if declared.isdecimal() else 0
+    if not 0 < declared_bytes <= SMALL_BYTES:
+        await gateway.queue.check_room(priority=placement.priority, site=placement.site, payload_bytes=declared_bytes)
 
 
 @router.get("/{instance_id}", summary="A film's record", response_model=Record, responses=documented(404, 422, 503))

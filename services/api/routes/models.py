@@ -34,11 +34,11 @@ Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="sha256 of th
 @router.get("", summary="Models that live workers serve", responses=documented(503))
 @needs(Role.READ)
 async def list_models(gateway: GatewayDependency) -> LoadedModels:
-    """Return one entry for each model and operating point in use, none where no worker lives; and what is active."""
-    serving: defaultdict[tuple[str, str], list[WorkerStatus]] = defaultdict(list)
+    """Return one entry for each model and threshold in use, none where no worker lives; and what is active."""
+    serving: defaultdict[tuple[str, str, float], list[WorkerStatus]] = defaultdict(list)
     workers = await gateway.queue.workers()
     for worker in workers:
-        serving[worker.model.digest, worker.operating_point].append(worker)
+        serving[worker.model.digest, worker.operating_point, worker.threshold].append(worker)
     return LoadedModels(
         models=tuple(_loaded(group) for _, group in sorted(serving.items())),
         activation=_active(await gateway.activation.read()),
@@ -67,6 +67,7 @@ def _loaded(workers: list[WorkerStatus]) -> LoadedModel:
         digest=first.model.digest,
         labels=first.labels,
         precision=first.precision,
+        inference_precisions=tuple(sorted({_computed_in(worker) for worker in workers})),
         has_heatmap=first.has_heatmap,
         has_embedding_gate=first.has_embedding_gate,
         probability_rule=first.probability_rule,
@@ -93,11 +94,18 @@ def _active(state: Activation) -> ActiveBundle:
     )
 
 
+def _computed_in(worker: WorkerStatus) -> str:
+    return worker.inference_precision or worker.precision
+
+
 def _line(worker: WorkerStatus) -> ServingWorker:
     told = worker.preparation
     return ServingWorker(
         worker=worker.consumer,
         digest=worker.model.digest,
+        provider=worker.provider,
+        precision=_computed_in(worker),
+        threads=worker.threads,
         candidate=told.digest if told else None,
         candidate_state=told.state if told else None,
         candidate_code=told.code if told else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -19,7 +20,7 @@ from services.api.schemas import StudyDetail, StudyLine, StudyPage
 from services.api.scopes import SITE_PATTERN, Caller, Role, needs
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.records import Priority
-from services.jobs.worklist import RollUp, WorklistFilter
+from services.jobs.worklist import RollUp, Worklist, WorklistFilter
 
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
 
@@ -75,17 +76,21 @@ async def list_studies(
     """Return a page of studies: stat first; flagged, not assessed and overdue, pending, the rest; oldest first."""
     wanted = query.filter(caller)
     # The revision is read before the page: a page newer than its tag is only fetched once more, never missed.
-    tag = f'W/"{_tag(await gateway.worklist.revision(), query, wanted)}"'
+    tag = f'W/"{_tag(await gateway.revision(), query, wanted)}"'
     headers = {"ETag": tag}
     if is_known(tag, request):
         return Response(status_code=304, headers=headers)
+    body = await gateway.pages.page(tag, partial(_page, gateway.worklist, query, wanted))
+    return Response(body, headers=headers, media_type="application/json")
+
+
+async def _page(worklist: Worklist, query: StudiesQuery, wanted: WorklistFilter) -> bytes:
     try:
-        page = await gateway.worklist.page(wanted, cursor=query.cursor, limit=query.limit)
+        page = await worklist.page(wanted, cursor=query.cursor, limit=query.limit)
     except ValueError as error:
         raise InvalidCursor("The cursor is none of this service's. Start again without one.") from error
     studies = tuple(StudyLine.of(study) for study in page.studies)
-    body = StudyPage(studies=studies, next_cursor=page.next_cursor, complete=page.complete)
-    return Response(body.model_dump_json(), headers=headers, media_type="application/json")
+    return StudyPage(studies=studies, next_cursor=page.next_cursor, complete=page.complete).model_dump_json().encode()
 
 
 @router.get("/{study_uid}", summary="A study and its films", responses=documented(404, 422, 503))

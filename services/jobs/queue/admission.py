@@ -71,6 +71,23 @@ class Admission(Scripted):
         """
         refuse(await self._run("check_room", site, payload_bytes, *self._limits_of(priority)))
 
+    async def look_up(self, job: Job) -> Record | None:
+        """Return the record of a film that is known, or ``None`` where it is not and a submit would be taken now.
+
+        Raises
+        ------
+        QueueFull, SiteShareUsed
+            If it is not known, and a submit would be refused now.
+        QueueUnavailable
+            If Redis does not answer.
+        """
+        limits = self._limits_of(job.priority)
+        verdict, *fields = await self._run("look_up", job.id, job.site, job.payload_bytes, *limits)
+        if verdict == "known":
+            return self._record(fields)
+        refuse(verdict)
+        return None
+
     def _limits_of(self, priority: Priority) -> tuple[int, int, int]:
         """Return the limits that the scripts' ``refusal`` takes: depth, bytes, films of one site."""
         depth = self._limits.depth(priority)

@@ -11,8 +11,16 @@ local function deadline_of(film) -- as Deadlines.of
     or deadlines[film.priority]
 end
 
+-- Open films are in the order in which they became open: those that are late by no deadline are not looked at.
+local function shortest()
+  local least = math.min(deadlines.stat, deadlines.routine)
+  for _, ms in pairs(deadlines.of_sites) do least = math.min(least, ms) end
+  return least
+end
+
 local now, ended = now_ms(), 0
-local open = redis.call('ZRANGE', OPEN, offset, offset + size - 1, 'WITHSCORES')
+local latest = string.format('%.0f', now - shortest())
+local open = redis.call('ZRANGEBYSCORE', OPEN, '-inf', latest, 'WITHSCORES', 'LIMIT', offset, size)
 for at = 1, #open, 2 do
   local film = film_of(open[at])
   if film and film.state ~= 'done' then

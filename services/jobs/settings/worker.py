@@ -34,15 +34,44 @@ class WorkerSettings(BaseSettings):
     require_age: bool = Field(
         default=False, description="Whether a film without an age ends not_assessed(age_unknown)."
     )
-    provider: Literal["auto", "cpu", "cuda"] = Field(
+    provider: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"] = Field(
         default="auto",
-        description="Where the network runs. A named provider that does not become active stops the worker.",
+        description="Where the network runs; auto takes CUDA where it can be loaded, else the CPU. A named provider "
+        "that does not become active stops the worker.",
     )
-    threads: int = Field(default=0, ge=0, le=256, description="Inference threads; 0 is one per core.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="What the network is computed in; auto is fp32, in which thresholds were certified. bf16 "
+        "(openvino, tensorrt) and fp16 (cuda, tensorrt) are faster and move probabilities; thresholds are lowered by "
+        "0.01 and 0.0025 for it, so that more films are flagged (docs/decisions/0019-precision.md). An int8 bundle is "
+        "computed as it was certified, whatever this says.",
+    )
+    engine_cache: Path | None = Field(
+        default=None,
+        description="Where TensorRT's engines are kept from one start to the next; absent, each start builds them, for "
+        "minutes. Whoever can write it decides what is computed.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Inference threads; 0 is one per core that this process may use. With several workers on a machine "
+        "they should not add up to more than its cores.",
+    )
     decoders: int = Field(
-        default=0, ge=0, le=256, description="Decoding child processes; 0 is one per core, at most 8."
+        default=0,
+        ge=0,
+        le=256,
+        description="Decoding child processes; 0 is one per core that this process may use, at most 32.",
     )
     max_batch: int = Field(default=0, ge=0, le=256, description="Films per inference; 0 is 4 on CPU, 32 on a GPU.")
+    max_batch_wait_ms: float = Field(
+        default=4.0,
+        ge=0,
+        le=1000,
+        description="How long a film on a GPU waits for company that is on its way, where its batch is not full. A CPU "
+        "gains nothing from company and never waits.",
+    )
     heartbeat_seconds: float = Field(default=5.0, gt=0, le=30, description="How often held films are kept alive.")
     idle_seconds: float = Field(
         default=30.0,
@@ -71,6 +100,12 @@ class WorkerSettings(BaseSettings):
         default=1024**3,
         ge=256 * 1024**2,
         description="Address space a film may use in a decoding child beyond the child's own; more ends decode_memory.",
+    )
+    decode_resolution: Literal["exact", "preview"] = Field(
+        default="exact",
+        description="exact decodes every pixel. preview leaves out details of JPEG 2000 and 8-bit JPEG films that are "
+        "finer than preview and tensor show: much faster for large JPEG 2000 films, with scores that differ a little "
+        "from those that thresholds were chosen on (docs/performance.md).",
     )
     # The bound: imagecodecs loses a reference of None with each damaged PNG, and a process has only so many.
     decodes_per_child: int = Field(

@@ -20,13 +20,16 @@ from model.decoding.codecs import load_codecs
 from model.decoding.decode import decode
 from model.decoding.header import Header, ImageFormat, with_claims
 from model.decoding.inspect import inspect_header
+from model.decoding.png import load_png
 from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.gate import gate_header, gate_image
 from model.image import GrayImage, Tensor
+from model.kernels import load_kernels
 from model.phantom import chest_phantom
 from model.preprocessing import PreprocessingSpec, preprocess
 from model.preview import Preview, preview
 from services.worker.decoding.messages import DecodingReply, FilmOrder, ReplyStatus
+from services.worker.decoding.resolution import accepted_reduction
 
 _WARM_UP_SIDE: Final = 64
 
@@ -69,7 +72,7 @@ def open_film(order: FilmOrder, payload: int) -> OpenedFilm:
     claims = order.claims
     header = with_claims(inspect_header(content), view=claims.view, age_years=claims.age_years, sex=claims.sex)
     gate_header(header, order.gate)
-    image = decode(content, header)
+    image = decode(content, header, reduction=accepted_reduction(order, header))
     try:
         gate_image(image, header)
     except UnsuitableImage as refusal:
@@ -157,6 +160,8 @@ def warm_up() -> None:
     A film of any accepted transfer syntax imports nothing more (``tests/integration/test_decoding_sandbox.py``).
     """
     load_codecs()
+    load_png()
+    load_kernels()
     levels = np.rint(chest_phantom(0, rows=_WARM_UP_SIDE, columns=_WARM_UP_SIDE) * 255).astype(np.uint8)
     image = GrayImage(pixels=levels, black=0.0, white=255.0)
     gate_image(image, Header(image_format=ImageFormat.PNG, rows=_WARM_UP_SIDE, columns=_WARM_UP_SIDE))

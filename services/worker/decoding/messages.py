@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import struct
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,6 +39,7 @@ PIXELS_BYTES: Final = MAX_SIDE**2 + PREVIEW_SIDE**2
 # An hour: far beyond any limit on a film, and too little to spoil a sum.
 _MOST_DECODE_MS: Final = 3_600_000.0
 
+DecodeResolution: TypeAlias = Literal["exact", "preview"]
 _PreviewSide: TypeAlias = Annotated[int, Field(ge=1, le=PREVIEW_SIDE)]
 
 
@@ -69,6 +69,7 @@ class FilmOrder(BaseModel):
 
     ``payload_bytes`` and ``sha256`` are those that the gateway counted while the film came in. ``wants_age_sex``: the
     served network takes age and sex, so that the reply has to say them; they are patient data and go nowhere else.
+    ``resolution``: whether every pixel of the film is decoded, or what tensor and preview need (see ``resolution``).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,12 +80,7 @@ class FilmOrder(BaseModel):
     gate: GateSpec
     preprocessing: PreprocessingSpec
     wants_age_sex: bool = False
-
-
-class DecodingRequest(FilmOrder):
-    """A film's order, and where its payload lies."""
-
-    path: Path = Field(exclude=True)
+    resolution: DecodeResolution = "exact"
 
 
 class ReplyStatus(StrEnum):

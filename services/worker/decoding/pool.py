@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from model.demographics import AgeSex, encode_age_sex
@@ -20,7 +18,7 @@ from model.errors import ImageError, LateralView, Reason, UnsuitableImage
 from model.image import Tensor
 from model.preview import Preview
 from services.jobs.errors import SpoolUnavailable
-from services.worker.decoding.messages import DecodingLimits, DecodingRequest, ReplyStatus, Sandbox
+from services.worker.decoding.messages import DecodingLimits, FilmOrder, ReplyStatus, Sandbox
 from services.worker.decoding.nursery import ZYGOTE_COMMAND, Nursery
 from services.worker.decoding.process import Answered, ChildLost, DecodingProcess
 from services.worker.errors import SandboxUnavailable
@@ -40,7 +38,8 @@ _BREAKS_CHILD: Final = frozenset({Reason.DECODE_ERROR, Reason.DECODE_MEMORY})
 class DecodedFilm:
     """A film ready to be scored: ``tensor`` is ``(1, s, s)`` uint8, ``decode_ms`` what it took in the child.
 
-    ``preview`` is ``None`` where none could be made; ``age_sex`` ``(2,)`` float32 is there where it was asked for.
+    The tensor is the child's memory, see ``DecodingPool.decode``. ``preview`` is ``None`` where none could be made;
+    ``age_sex`` ``(2,)`` float32 is there where it was asked for.
     """
 
     tensor: Tensor
@@ -109,11 +108,13 @@ class DecodingPool:
         is_sandboxed = all(child.sandbox is Sandbox.SECCOMP for child in self._children)
         self.sandbox = Sandbox.SECCOMP if is_sandboxed else Sandbox.LIMITS
 
-    async def decode(self, request: DecodingRequest) -> DecodedFilm:
-        """Decode, gate and preprocess one film in a child of its own.
+    @asynccontextmanager
+    async def decode(self, order: FilmOrder, payload: int) -> AsyncIterator[DecodedFilm]:
+        """Decode, gate and preprocess one film, whose payload is an open file, in a child of its own.
 
-        A film whose child was lost is given to another where an earlier film, or whoever killed the zygote, may have
-        been the cause.
+        The child waits until the block ends, because the film's tensor lies in its memory: copy it there, and let
+        nothing else in the block take time. A film whose child was lost is given to another where an earlier film, or
+        whoever killed the zygote, may have been the cause.
 
         Raises
         ------
@@ -124,35 +125,39 @@ class DecodingPool:
         SpoolUnavailable
             If the payload could not be read; retryable.
         """
-        tries = 0
-        async with _opened(request.path) as payload:
-            while True:
-                try:
-                    return _film_of(await self._exchange(request, payload), request)
-                except ChildLost as loss:
-                    if loss.reason is None:
-                        continue
-                    tries += 1
-                    if loss.is_certain or tries == _MAX_TRIES:
-                        raise ImageError(loss.reason, "the decoding child was lost") from loss
+        child, answered = await self._answered(order, payload)
+        try:
+            yield _film_of(answered, order)
+        finally:
+            if answered.reply.reason in _BREAKS_CHILD or child.films >= self._limits.films:
+                self._replace(child)
+            else:
+                self._idle.put_nowait(child)
 
-    async def _exchange(self, request: DecodingRequest, payload: int) -> Answered:
-        """Have one child decode the film; it is idle again, or replaced, when this returns."""
+    async def _answered(self, order: FilmOrder, payload: int) -> tuple[DecodingProcess, Answered]:
+        tries = 0
+        while True:
+            try:
+                return await self._exchange(order, payload)
+            except ChildLost as loss:
+                if loss.reason is None:
+                    continue
+                tries += 1
+                if loss.is_certain or tries == _MAX_TRIES:
+                    raise ImageError(loss.reason, "the decoding child was lost") from loss
+
+    async def _exchange(self, order: FilmOrder, payload: int) -> tuple[DecodingProcess, Answered]:
+        """Have one child decode the film; return it with its answer. One that does not answer is replaced."""
         child = await self._idle.get()
         try:
             async with asyncio.timeout(_WALL_FACTOR * self._limits.seconds):
-                answered = await child.exchange(request, payload, opening_seconds=self._limits.seconds)
+                return child, await child.exchange(order, payload, opening_seconds=self._limits.seconds)
         except TimeoutError as error:
             self._replace(child)
             raise ImageError(Reason.DECODE_TIMEOUT, "decoding took too long") from error
         except BaseException:  # lost, or still busy with a film that nobody waits for
             self._replace(child)
             raise
-        if answered.reply.reason in _BREAKS_CHILD or child.films >= self._limits.films:
-            self._replace(child)
-        else:
-            self._idle.put_nowait(child)
-        return answered
 
     async def close(self) -> None:
         """Kill every child."""
@@ -195,26 +200,13 @@ class DecodingPool:
         self._idle.put_nowait(child)
 
 
-@asynccontextmanager
-async def _opened(path: Path) -> AsyncIterator[int]:
-    """Open a payload for reading; children get the descriptor, and no path is in their reach."""
-    try:
-        payload = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        raise SpoolUnavailable(f"the payload cannot be read ({type(error).__name__})") from error
-    try:
-        yield payload
-    finally:
-        os.close(payload)
-
-
-def _film_of(answered: Answered, request: DecodingRequest) -> DecodedFilm:
+def _film_of(answered: Answered, order: FilmOrder) -> DecodedFilm:
     reply = answered.reply
     if reply.status is ReplyStatus.UNREADABLE:
         raise SpoolUnavailable(f"the payload cannot be read ({reply.error})")
     if answered.tensor is None:
         raise _refusal(answered)
-    age_sex = encode_age_sex(reply.age_years, reply.sex) if request.wants_age_sex else None
+    age_sex = encode_age_sex(reply.age_years, reply.sex) if order.wants_age_sex else None
     return DecodedFilm(tensor=answered.tensor, decode_ms=reply.decode_ms, preview=answered.preview, age_sex=age_sex)
 
 

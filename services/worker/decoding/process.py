@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import mmap
 import os
 import signal
@@ -55,7 +56,10 @@ class ChildLost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A reply, with the tensor ``(1, s, s)`` and the preview ``(rows, columns)`` uint8 where it speaks of them."""
+    """A reply, with the tensor ``(1, s, s)`` and the preview ``(rows, columns)`` uint8 where it speaks of them.
+
+    The tensor is the child's own memory: to be copied once, to where it is needed, before the child gets another film.
+    """
 
     reply: DecodingReply
     tensor: Tensor | None
@@ -125,8 +129,7 @@ class DecodingProcess:
     async def exchange(self, order: FilmOrder, payload: int, *, opening_seconds: float) -> Answered:
         """Give the child one film, its payload by descriptor, and return what it answers.
 
-        The pixels are copied out of the shared memory once, here: whatever the child writes there later changes
-        nothing that was returned.
+        The preview is a copy. The tensor is not; whoever has copied it has what no child can change any more.
 
         Raises
         ------
@@ -171,12 +174,12 @@ class DecodingProcess:
         if len(said) > MAX_MESSAGE_BYTES or reply.sha256 != order.sha256:
             raise self._gone_mad()
         side = order.preprocessing.size if reply.status is ReplyStatus.TENSOR else 0
-        rows, columns = reply.preview_shape or (0, 0)
-        tensor, preview = self._copy(0, (1, side, side)), self._copy(side * side, (rows, columns))
-        return Answered(reply=reply, tensor=tensor if side else None, preview=preview if rows else None)
+        tensor = self._pixels(0, (1, side, side)) if side else None
+        preview = self._pixels(side * side, reply.preview_shape).copy() if reply.preview_shape else None
+        return Answered(reply=reply, tensor=tensor, preview=preview)
 
-    def _copy(self, start: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        return self._shared[start : start + int(np.prod(shape))].reshape(shape).copy()
+    def _pixels(self, start: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        return self._shared[start : start + math.prod(shape)].reshape(shape)
 
     def _gone_mad(self) -> ChildLost:
         return ChildLost(Reason.DECODE_CRASH, is_certain=self.films == 1)

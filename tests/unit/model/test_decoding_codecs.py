@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 
-from model.decoding.codecs import decode_jpeg
 from model.decoding.decode import decode
 from model.decoding.inspect import inspect_header
+from model.decoding.jpeg import decode_jpeg
 from model.errors import CorruptImage, ImageError, Reason
 from tests.support import films
 

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from model.decoding.codecs import decode_jpeg
+from model.decoding.jpeg import decode_jpeg, paints_missing_rows_gray
 from model.errors import CorruptImage
 from tests.support import films
 
@@ -134,3 +134,99 @@ def test_scan_header_that_ends_early_is_corrupt() -> None:
     start = scans_of(whole)[0]
     with pytest.raises(CorruptImage):
         decode_jpeg(whole[:start] + b"\xff\xda\0\3\1" + END)
+
+
+def lossless(pixels: Any, bits: int, predictor: int = 1) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits, predictor=predictor))
+
+
+def twelve_bits(pixels: Any) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(pixels, level=90, bitspersample=12))
+
+
+def noise(bits: int, *, rows: int = 21, columns: int = 13) -> Any:
+    values = np.random.default_rng(bits).integers(0, 2**bits, (rows, columns))
+    return values.astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+DEEP = {
+    **{f"lossless {bits} bits": (lossless, noise(bits), bits) for bits in (8, 10, 12, 16)},
+    **{
+        f"lossless film of {bits} bits": (lossless, films.phantom_pixels(rows=23, columns=17, bits=bits), bits)
+        for bits in (8, 12, 16)
+    },
+}
+
+
+@pytest.mark.parametrize(("encode", "pixels", "bits"), DEEP.values(), ids=DEEP.keys())
+@pytest.mark.parametrize("predictor", [1, 4, 7])
+def test_every_cut_of_a_lossless_scan_is_noticed(encode: Any, pixels: Any, bits: int, predictor: int) -> None:
+    whole = encode(pixels, bits, predictor)
+    np.testing.assert_array_equal(decode_jpeg(whole), pixels)
+    for cut in range(scans_of(whole)[0] + 10, len(whole) - len(END)):
+        with pytest.raises(CorruptImage):
+            decode_jpeg(whole[:cut].rstrip(b"\xff") + END)
+
+
+def test_every_cut_of_a_twelve_bit_scan_is_noticed() -> None:
+    whole = twelve_bits(noise(12))
+    np.testing.assert_array_equal(decode_jpeg(whole), imagecodecs.jpeg8_decode(whole))
+    for cut in range(scans_of(whole)[0] + 10, len(whole) - len(END)):
+        with pytest.raises(CorruptImage):
+            decode_jpeg(whole[:cut].rstrip(b"\xff") + END)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("shape", [(16, 16), (1, 40), (40, 1)])
+def test_film_that_ends_in_the_gray_of_missing_data_is_whole(bits: int, shape: tuple[int, int]) -> None:
+    """What a decoder paints for missing rows may also be a film's own last row."""
+    pixels = noise(bits, rows=shape[0], columns=shape[1])
+    pixels[shape[0] // 2 :] = 2 ** (bits - 1)
+    for predictor in range(1, 8):
+        np.testing.assert_array_equal(decode_jpeg(lossless(pixels, bits, predictor)), pixels)
+    middle = np.full(shape, 2048, np.uint16)
+    np.testing.assert_array_equal(decode_jpeg(twelve_bits(middle)), middle)
+
+
+def test_the_installed_libjpeg_tells_deep_films_that_lack_data_in_one_decode() -> None:
+    assert paints_missing_rows_gray()
+
+
+@pytest.mark.parametrize("whole", [lossless(noise(16), 16), twelve_bits(noise(12))], ids=["lossless", "12 bits"])
+def test_deep_jpeg_without_its_end_marker_is_noticed(whole: bytes) -> None:
+    with pytest.raises(CorruptImage):
+        decode_jpeg(whole[: -len(END)])
+
+
+@every_kind
+def test_harmless_warnings_of_libjpeg_do_not_refuse_a_film(whole: bytes) -> None:
+    extraneous = whole[: -len(END)] + b"\x12\x34\x56" + END
+    np.testing.assert_array_equal(decode_jpeg(extraneous), imagecodecs.jpeg8_decode(whole))
+
+
+@pytest.mark.parametrize("kind", ["sequential", "colour", "subsampled colour", "progressive", "restart in every row"])
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+def test_reduced_jpeg_shows_the_means_of_its_blocks(kind: str, reduction: int) -> None:
+    whole = WHOLE[kind]
+    expected = imagecodecs.jpeg8_decode(whole).astype(np.float32)
+    reduced = decode_jpeg(whole, reduction=reduction)
+    rows, columns = -(-expected.shape[0] // reduction), -(-expected.shape[1] // reduction)
+    assert reduced.shape[:2] == (rows, columns)
+    # Without the last row and column, whose blocks are not full.
+    full = expected[: (rows - 1) * reduction, : (columns - 1) * reduction]
+    means = cv2.resize(full, (columns - 1, rows - 1), interpolation=cv2.INTER_AREA)
+    assert np.abs(reduced[: rows - 1, : columns - 1] - means).max() < 4
+    assert np.abs(reduced[: rows - 1, : columns - 1] - means).mean() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["sequential", "progressive", "subsampled colour"])
+def test_no_cut_of_a_reduced_jpeg_is_painted_over(kind: str) -> None:
+    whole = WHOLE[kind]
+    for cut in np.linspace(scans_of(whole)[0] + 14, len(whole) - len(END) - 1, 30).astype(int):
+        with pytest.raises(CorruptImage):
+            decode_jpeg(whole[:cut].rstrip(b"\xff") + END, reduction=4)
+
+
+def test_deep_jpeg_is_never_reduced() -> None:
+    pixels = noise(16)
+    np.testing.assert_array_equal(decode_jpeg(lossless(pixels, 16), reduction=4), pixels)

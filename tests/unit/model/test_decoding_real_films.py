@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from model.decoding.dicom_attributes import read_attributes, read_file_meta
 from model.decoding.dicom_pixels import read_bit_layout, read_stored_values
 from model.decoding.header import Header
 from model.decoding.inspect import inspect_header
-from model.decoding.source import open_source
 from model.decoding.transfer_syntaxes import JUDGED_TRANSFER_SYNTAXES
 from model.errors import ImageError
 from tests.support.films import display
@@ -58,12 +58,13 @@ def real_films() -> list[RealFilm]:
 
 
 def stored_values(path: Path, header: Header) -> NDArray[Any]:
-    with open_source(path) as (stream, size):
-        meta = read_file_meta(stream)
-        attributes = read_attributes(stream, size, meta, WANTED_TAGS)
-        assert attributes.pixels is not None
-        shape = (header.rows or 0, header.columns or 0)
-        return read_stored_values(stream, size, meta, attributes.pixels, read_bit_layout(attributes), shape)
+    content = path.read_bytes()
+    stream = io.BytesIO(content)
+    meta = read_file_meta(stream)
+    attributes = read_attributes(stream, len(content), meta, WANTED_TAGS)
+    assert attributes.pixels is not None
+    shape = (header.rows or 0, header.columns or 0)
+    return read_stored_values(content, meta, attributes.pixels, read_bit_layout(attributes), shape)
 
 
 def read_with_pydicom(path: Path) -> Any:

@@ -18,7 +18,7 @@ def test_a_small_film_of_8_bits_is_shown_pixel_for_pixel() -> None:
     assert (preview(film(pixels)) == pixels).all()
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_levels_between_black_and_white_become_gray_at_every_depth(dtype: type[np.generic]) -> None:
     pixels = np.array([[20, 60, 100, 120]] * 4, dtype=dtype)
     assert preview(film(pixels, black=20, white=120))[0].tolist() == [0, 102, 204, 255]

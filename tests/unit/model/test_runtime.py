@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from model.bundle import Bundle, GateArrays, read_bundle
 from model.demographics import encode_age_sex, unknown_age_sex
 from model.errors import BundleCorrupt, BundleIncompatible, InferenceError, ProviderUnavailable
-from model.runtime import Provider, Scorer, provider_order
+from model.runtime import Engines, Provider, Scorer, provider_order
 from tests.support.bundles import (
     CAM_GAIN,
     CAM_ZERO,
@@ -33,6 +33,7 @@ from tests.support.finding_bundles import (
 )
 
 CPU_BUILD = ["AzureExecutionProvider", "CPUExecutionProvider"]
+OPENVINO_BUILD = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
 GPU_BUILD = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 
 PATIENTS = ((60.0, "F"), (30.0, "M"), (None, "M"), (None, None))
@@ -208,6 +209,19 @@ def test_a_golden_input_that_scores_otherwise_is_corruption(bundle: Bundle) -> N
         scorer.verify_golden()
 
 
+def test_golden_inputs_are_scored_together_too(bundle: Bundle) -> None:
+    proto = onnx.load_model_from_string(bundle.network)
+    # A graph whose films look at their company: each probability is the mean of its batch.
+    proto.graph.node[-1].output[0] = "own"
+    proto.graph.node.append(helper.make_node("ReduceMean", ["own"], ["company"], keepdims=1))
+    proto.graph.node.append(helper.make_node("Shape", ["own"], ["films"]))
+    proto.graph.node.append(helper.make_node("Expand", ["company", "films"], ["probability"]))
+    mixed = changed(bundle, network=bytes(proto.SerializeToString()))
+    with pytest.raises(BundleCorrupt, match="golden input 0 of tiny"):
+        Scorer(mixed).verify_golden()
+    Scorer(mixed, engines=Engines(largest_batch=1)).verify_golden()
+
+
 def test_a_golden_input_that_scores_nan_is_corruption(bundle: Bundle) -> None:
     with pytest.raises(BundleCorrupt, match="golden input 0"):
         Scorer(changed(bundle, network=brightness_network(gain=float("nan")))).verify_golden()
@@ -252,6 +266,9 @@ def test_a_named_provider_that_is_unavailable_is_an_error(bundle: Bundle) -> Non
 def test_auto_tries_cuda_before_the_cpu_and_names_never_fall_back() -> None:
     assert provider_order(Provider.AUTO, GPU_BUILD) == (Provider.CUDA, Provider.CPU)
     assert provider_order(Provider.AUTO, CPU_BUILD) == (Provider.CPU,)
-    assert provider_order(Provider.CUDA, GPU_BUILD) == (Provider.CUDA,)
-    with pytest.raises(ProviderUnavailable, match="not in this onnxruntime"):
-        provider_order(Provider.CUDA, CPU_BUILD)
+    assert provider_order(Provider.AUTO, OPENVINO_BUILD) == (Provider.CPU,), "another build is taken by its name alone"
+    for named in (Provider.CUDA, Provider.TENSORRT):
+        assert provider_order(named, GPU_BUILD) == (named,)
+    for named in (Provider.CUDA, Provider.TENSORRT, Provider.OPENVINO):
+        with pytest.raises(ProviderUnavailable, match="not in this onnxruntime"):
+            provider_order(named, CPU_BUILD)

@@ -23,9 +23,10 @@ def body(*parts: bytes) -> bytes:
 def parse(document: bytes, cuts: list[int] | None = None) -> tuple[bytes, SingleFileBody]:
     reader = SingleFileBody(CONTENT_TYPE)
     edges = [0, *sorted(cut % (len(document) + 1) for cut in cuts or []), len(document)]
-    payload = b"".join(reader.feed(document[start:end]) for start, end in pairwise(edges))
+    # Joined only at the end: pieces must stay what they are while others come.
+    pieces = [piece for start, end in pairwise(edges) for piece in reader.feed(document[start:end])]
     reader.close()
-    return payload, reader
+    return b"".join(pieces), reader
 
 
 @settings(deadline=None)

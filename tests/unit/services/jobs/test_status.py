@@ -18,6 +18,7 @@ STATUS = WorkerStatus(
     labels=("effusion",),
     operating_points=({"name": "f3", "threshold": 0.4},),
     precision="int8",
+    inference_precision="int8",
     has_heatmap=True,
     has_embedding_gate=True,
     probability_rule="any_of_findings",
@@ -37,13 +38,14 @@ def test_a_status_is_read_as_it_was_announced_with_the_queues_time() -> None:
 
 def test_a_worker_that_does_not_say_what_it_can_is_listed_as_one_that_cannot() -> None:
     fields = json.loads(dump_status(STATUS))
-    for unknown in ("precision", "has_heatmap", "has_embedding_gate", "probability_rule", "inputs", "preparation"):
+    later = ("precision", "inference_precision", "has_heatmap", "has_embedding_gate", "probability_rule", "inputs")
+    for unknown in (*later, "preparation"):
         del fields[unknown]
     read = read_status(f"1700|{json.dumps(fields)}")
     assert read is not None
     assert (read.precision, read.has_heatmap, read.has_embedding_gate) == ("fp32", False, False)
     assert (read.probability_rule, read.inputs) == ("softmax", ("film",))
-    assert read.preparation is None
+    assert (read.preparation, read.inference_precision) == (None, None)
 
 
 def test_a_worker_that_says_more_than_we_know_is_listed() -> None:

@@ -12,8 +12,7 @@ from model.decision import Score
 from model.demographics import AgeSex, encode_age_sex
 from model.errors import InferenceError
 from model.image import Tensor
-from model.runtime import Provider
-from services.worker.batching import Batcher, BatchPolicy, BatchScorer
+from services.worker.batching import Batcher, BatchPolicy, BatchScorer, ScoredFilm
 from services.worker.heartbeat import Watchdog
 
 
@@ -25,6 +24,7 @@ class MeanScorer:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.memories: set[int] = set()
         self.threads: set[str] = set()
         self.may_run = threading.Event()
         self.may_run.set()
@@ -34,6 +34,7 @@ class MeanScorer:
         self.started.set()
         assert self.may_run.wait(10)
         self.batches.append(len(tensors))
+        self.memories.add(tensors.ctypes.data)
         self.threads.add(threading.current_thread().name)
         if any(tensor.max() == 255 for tensor in tensors):
             raise InferenceError("out of memory")
@@ -50,14 +51,20 @@ def film(level: int) -> Tensor:
 
 Start = Callable[[BatchScorer, BatchPolicy], Awaitable[Batcher]]
 NO_WAIT = BatchPolicy(max_films=4, patience_seconds=0.0)
+PATIENT = BatchPolicy(max_films=4, patience_seconds=60.0)
 
 
 @pytest.fixture
-async def start() -> AsyncIterator[Start]:
+def watched() -> Watchdog:
+    return Watchdog(seconds=60)
+
+
+@pytest.fixture
+async def start(watched: Watchdog) -> AsyncIterator[Start]:
     tasks: list[asyncio.Task[None]] = []
 
     async def build(scorer: BatchScorer, policy: BatchPolicy) -> Batcher:
-        batcher = Batcher(scorer, policy=policy, watchdog=Watchdog(seconds=60))
+        batcher = Batcher(scorer, policy=policy, watchdog=watched)
         tasks.append(asyncio.create_task(batcher.run()))
         return batcher
 
@@ -81,7 +88,7 @@ async def test_every_film_is_scored_with_its_own_age_and_sex_whatever_its_compan
     scorer.may_run.clear()
     batcher = await start(scorer, NO_WAIT)
     patients = {level: encode_age_sex(level if level % 3 else None, "FMO"[level % 3]) for level in range(10)}
-    scoring = [asyncio.create_task(batcher.score(film(level), row)) for level, row in patients.items()]
+    scoring = [batcher.score(film(level), row) for level, row in patients.items()]
     await asyncio.to_thread(scorer.started.wait, 10)
     scoring[2].cancel()  # a film that leaves must not shift its neighbours' rows
     scorer.may_run.set()
@@ -109,10 +116,9 @@ async def test_films_that_come_while_a_batch_runs_form_the_next_one_up_to_the_li
     scorer = MeanScorer()
     scorer.may_run.clear()
     batcher = await start(scorer, NO_WAIT)
-    first = asyncio.create_task(batcher.score(film(0)))
+    first = batcher.score(film(0))
     await asyncio.to_thread(scorer.started.wait, 10)
-    rest = [asyncio.create_task(batcher.score(film(level))) for level in range(1, 7)]
-    await asyncio.sleep(0)
+    rest = [batcher.score(film(level)) for level in range(1, 7)]
     scorer.may_run.set()
     await asyncio.gather(first, *rest)
     assert scorer.batches == [1, 4, 2]
@@ -137,28 +143,97 @@ async def test_a_film_nobody_waits_for_is_left_out(start: Start) -> None:
     scorer = MeanScorer()
     scorer.may_run.clear()
     batcher = await start(scorer, NO_WAIT)
-    first = asyncio.create_task(batcher.score(film(0)))
+    first = batcher.score(film(0))
     await asyncio.to_thread(scorer.started.wait, 10)
-    unwanted, wanted = (asyncio.create_task(batcher.score(film(level))) for level in (1, 2))
-    await asyncio.sleep(0)
+    unwanted, wanted = (batcher.score(film(level)) for level in (1, 2))
     unwanted.cancel()
-    await asyncio.sleep(0)
     scorer.may_run.set()
     await asyncio.gather(first, wanted)
     assert scorer.batches == [1, 1]
+    assert wanted.result().score.probability == pytest.approx(2 / 255)
 
 
-async def test_a_gpu_waits_a_moment_for_company(start: Start) -> None:
+async def test_a_batch_with_patience_waits_for_films_that_are_on_their_way(start: Start) -> None:
     scorer = MeanScorer()
-    batcher = await start(scorer, BatchPolicy(max_films=8, patience_seconds=0.2))
-    first = asyncio.create_task(batcher.score(film(0)))
-    await asyncio.sleep(0)
-    await asyncio.gather(first, *(batcher.score(film(1)) for _ in range(3)))
-    assert scorer.batches == [4]
+    batcher = await start(scorer, PATIENT)
+    with batcher.expecting():
+        first = batcher.score(film(0))
+    with batcher.expecting(), batcher.expecting():
+        assert not await within_a_moment(first)
+        second = batcher.score(film(1))
+    await asyncio.gather(first, second)
+    assert scorer.batches == [2]
 
 
-def test_a_cpu_does_not_wait_and_a_gpu_does() -> None:
-    assert BatchPolicy.for_provider(Provider.CPU) == BatchPolicy(max_films=4, patience_seconds=0.0)
-    assert BatchPolicy.for_provider(Provider.CUDA).max_films == 32
-    assert BatchPolicy.for_provider(Provider.CUDA).patience_seconds > 0
-    assert BatchPolicy.for_provider(Provider.CPU, max_films=1).max_films == 1
+async def test_a_batch_with_patience_starts_at_once_where_no_film_is_on_its_way(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, PATIENT)
+    await batcher.score(film(0))
+    assert scorer.batches == [1]
+
+
+async def test_a_batch_with_patience_starts_when_it_is_full(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, PATIENT)
+    with batcher.expecting():
+        await asyncio.gather(*(batcher.score(film(level)) for level in range(8)))
+    assert scorer.batches == [4, 4]
+
+
+async def test_no_film_waits_longer_for_company_than_its_batch_has_patience(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, BatchPolicy(max_films=4, patience_seconds=0.05))
+    with batcher.expecting():
+        await batcher.score(film(0))
+    assert scorer.batches == [1]
+
+
+async def test_a_film_is_its_own_although_the_memory_that_it_came_from_is_the_next_films(start: Start) -> None:
+    scorer = MeanScorer()
+    scorer.may_run.clear()
+    batcher = await start(scorer, NO_WAIT)
+    shared = film(0)
+    scoring = []
+    for level in range(10):
+        shared[:] = level
+        scoring.append(batcher.score(shared))
+    scorer.may_run.set()
+    assert [round(one.score.probability * 255) for one in await asyncio.gather(*scoring)] == list(range(10))
+
+
+async def test_batches_are_scored_in_memory_that_is_used_again(start: Start) -> None:
+    scorer = MeanScorer()
+    batcher = await start(scorer, NO_WAIT)
+    for _ in range(20):
+        await asyncio.gather(*(batcher.score(film(level)) for level in range(8)))
+    assert len(scorer.memories) <= 3
+
+
+async def test_a_tensor_of_another_size_is_never_spread_over_a_row(start: Start) -> None:
+    batcher = await start(MeanScorer(), NO_WAIT)
+    await batcher.score(film(1))
+    with pytest.raises(AssertionError):
+        batcher.score(np.full((1, 1, 1), 9, np.uint8))
+
+
+async def within_a_moment(answer: asyncio.Future[ScoredFilm], *, seconds: float = 0.05) -> bool:
+    """Return whether an answer comes soon; a machine however slow gives none that is not to come."""
+    done, _ = await asyncio.wait({answer}, timeout=seconds)
+    return bool(done)
+
+
+async def test_batches_lie_in_memory_of_the_scorers_choice(watched: Watchdog) -> None:
+    scorer = MeanScorer()
+    chosen: list[Tensor] = []
+
+    def new_memory(films: int) -> Tensor:
+        chosen.append(np.empty((films, 1, 4, 4), np.uint8))
+        return chosen[-1]
+
+    batcher = Batcher(scorer, policy=NO_WAIT, watchdog=watched, new_memory=new_memory)
+    running = asyncio.create_task(batcher.run())
+    await batcher.score(film(7))
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert scorer.memories == {memory.ctypes.data for memory in chosen}

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from services.jobs.records import Job, Picture
-from services.worker.pictures import THREADS, PictureKeeper
+from services.jobs.errors import SpoolFull
+from services.jobs.records import Job, ModelReference, Picture
+from services.worker.pictures import THREADS, Explained, PictureKeeper
 from tests.support.jobs import make_job
 
 PREVIEW = np.zeros((3, 4), np.uint8)
@@ -45,7 +46,7 @@ def lost_to_the_clock() -> float:
 
 async def test_a_disk_that_hangs_costs_the_picture_and_is_counted(disk: HangingDisk) -> None:
     before = lost_to_the_clock()
-    assert await PictureKeeper(disk, patience_seconds=0.01).keep_preview(make_job(), PREVIEW) == frozenset()
+    assert await PictureKeeper(disk, patience_seconds=0.01).keep(make_job(), PREVIEW) == frozenset()
     assert lost_to_the_clock() == before + 1
 
 
@@ -54,7 +55,7 @@ async def test_a_disk_that_hangs_gathers_no_pictures_and_takes_no_other_threads(
 
     async def lose_picture() -> weakref.ref[np.ndarray]:
         preview = np.zeros((3, 4), np.uint8)
-        kept = await keeper.keep_preview(make_job(), preview)
+        kept = await keeper.keep(make_job(), preview)
         assert kept == frozenset()
         return weakref.ref(preview)
 
@@ -73,8 +74,44 @@ async def test_a_disk_that_hangs_gathers_no_pictures_and_takes_no_other_threads(
 async def test_pictures_are_kept_again_when_the_disk_is_back(disk: HangingDisk) -> None:
     hasty = PictureKeeper(disk, patience_seconds=0.01)
     for _ in range(2 * THREADS):
-        await hasty.keep_preview(make_job(), PREVIEW)
+        await hasty.keep(make_job(), PREVIEW)
     disk.is_back.set()
     async with asyncio.timeout(60):
-        while not await hasty.keep_preview(make_job(), PREVIEW):
+        while not await hasty.keep(make_job(), PREVIEW):
             pass
+
+
+class FullDisk:
+    """A store with room for previews only."""
+
+    def __init__(self) -> None:
+        self.kept: list[Picture] = []
+
+    def keep_picture(self, job: Job, picture: Picture, content: bytes, *, by: str | None = None) -> None:
+        if picture is not Picture.PREVIEW:
+            raise SpoolFull("no room")
+        self.kept.append(picture)
+
+
+def explained(activation: np.ndarray) -> Explained:
+    model = ModelReference(name="tiny", version="1", digest="0" * 64)
+    return Explained(activation=activation, temperature=2.0, model=model)
+
+
+async def test_a_heat_map_that_finds_no_room_costs_no_preview() -> None:
+    disk = FullDisk()
+    kept = await PictureKeeper(disk).keep(make_job(), PREVIEW, explained(np.ones((2, 2), np.float32)))
+    assert kept == {Picture.PREVIEW}
+
+
+async def test_a_heat_map_that_cannot_be_drawn_costs_no_preview() -> None:
+    disk = FullDisk()
+    kept = await PictureKeeper(disk).keep(make_job(), PREVIEW, explained(np.full((2, 2), np.nan, np.float32)))
+    assert kept == {Picture.PREVIEW}
+    assert disk.kept == [Picture.PREVIEW]
+
+
+async def test_without_the_film_below_it_no_heat_map_is_kept() -> None:
+    disk = FullDisk()
+    assert await PictureKeeper(disk).keep(make_job(), None, explained(np.ones((2, 2), np.float32))) == frozenset()
+    assert disk.kept == []

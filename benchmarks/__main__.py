@@ -1,0 +1,51 @@
+"""``make bench``: every part in turn, each a process of its own, then the page. One that fails does not stop others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from benchmarks.environments import EnvironmentUnavailable, own_environment
+from benchmarks.machine import machine_facts
+from benchmarks.results import ROOT, PartOptions, part_options
+
+# In this order: the GPU's rows need what decoding costs.
+PARTS: Final = ("decoding", "resolution", "model_limit", "cost", "worker", "depth", "scaling", "peers", "gpu")
+
+
+def main() -> int:
+    """Run the parts and write the page; return how many parts failed."""
+    options, console = part_options(__doc__), Console(stderr=True)
+    flags = ["--directory", str(options.directory), *(["--quick"] if options.is_quick else [])]
+    failed = []
+    for part in PARTS:
+        # What an earlier run found must not stand for what this one could not.
+        (options.directory / f"{part}.json").unlink(missing_ok=True)
+        began = time.monotonic()
+        command = [str(_python(part, options)), "-m", f"benchmarks.{part}", *flags]
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        console.print(f"{part}: {time.monotonic() - began:.0f} s, exit status {status}")
+        if status:
+            failed.append(part)
+    page = subprocess.run([sys.executable, "-m", "benchmarks.report", *flags], cwd=ROOT, check=False).returncode
+    if failed or page:
+        console.print(f"failed: {', '.join([*failed, *(['report'] if page else [])])}", style="red")
+    return len(failed) + page
+
+
+def _python(part: str, options: PartOptions) -> Path:
+    """Return who runs a part: a GPU needs another build of onnxruntime than the one beside the other parts."""
+    if part == "gpu" and machine_facts().gpus:
+        with suppress(EnvironmentUnavailable):  # the part then says that there is no CUDA
+            return own_environment("gpu", "bench", directory=options.directory)
+    return Path(sys.executable)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

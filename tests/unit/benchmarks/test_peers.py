@@ -1,0 +1,126 @@
+"""The comparison with other servers: who takes part, and what a run amounts to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import benchmarks.peers
+from benchmarks.peers.ceiling import Ceiling
+from benchmarks.peers.cells import Cell
+from benchmarks.peers.contenders import PEERS_CONSTRAINTS, Kind, contenders, faster_precisions
+from benchmarks.peers.table import Table, goal_rows
+from benchmarks.results import Row
+from services.bench.figures import Latency, Measured
+
+PROGRAMS = Path(benchmarks.peers.__path__[0]) / "servers"
+EVERYONE = contenders(2) + faster_precisions(2)
+CEILING = Ceiling(cores=2, model_ms=36.0, decode_ms=4.0)
+
+
+def cell(
+    contender: str, per_second: float, *, p50: float = 100.0, p99: float = 120.0, failed: int = 0, busy: float = 2.0
+) -> Cell:
+    latency = Latency(count=200, p50=p50, p90=p99, p99=p99, max=p99)
+    measured = Measured(
+        sent=200,
+        ended={"scored": 200 - failed},
+        failed=failed,
+        seconds=5.0,
+        per_second=per_second,
+        accept=None,
+        outcome=latency,
+        lag=None,
+    )
+    return Cell(
+        contender=contender,
+        setup="2 x 1 thread",
+        concurrency=8,
+        measured=measured,
+        server_ms=44.0,
+        generator_ms=0.5,
+        busy_cores=busy,
+    )
+
+
+def rows(*cells: Cell, **unavailable: str) -> dict[str, Row]:
+    return {row.row: row for row in goal_rows(Table(EVERYONE, cells), EVERYONE, CEILING, unavailable)}
+
+
+@pytest.mark.parametrize("contender", contenders(2), ids=lambda contender: contender.name)
+def test_every_contender_names_programs_that_exist(contender: benchmarks.peers.contenders.Contender) -> None:
+    for setup in contender.setups:
+        named = [part for part in setup.command if part.endswith((".py", ":Film"))]
+        assert all((PROGRAMS / f"{re.split('[.:]', part)[0]}.py").exists() for part in named)
+
+
+def test_every_package_of_a_peer_is_pinned() -> None:
+    pinned = set(re.findall(r"^([a-z-]+)==", PEERS_CONSTRAINTS.read_text(), re.MULTILINE))
+    needed = {re.split(r"\[", part)[0] for one in EVERYONE if one.home is not None for part in one.home.requirements}
+    assert needed <= pinned
+
+
+def test_no_contender_has_more_threads_at_work_than_there_are_cores() -> None:
+    for one in contenders(2):
+        for setup in one.setups:
+            threads = int(setup.environment.get("FILM_THREADS", "0"))
+            is_batching = "FILM_MAX_BATCH" in setup.environment
+            workers = 1 if is_batching else int(setup.environment.get("FILM_WORKERS", "1"))
+            assert threads * workers <= 2, (one.name, setup.name)
+
+
+def test_the_ceiling_is_what_the_cores_can_do_when_nothing_else_costs_anything() -> None:
+    assert CEILING.per_second == 50.0
+    row = rows(cell("this service", 45.0), cell("Mosec", 40.0))["fp32 end to end, share of the ceiling"]
+    assert row.measured == pytest.approx(0.9)
+    assert row.met
+
+
+def test_rounds_of_one_cell_count_by_their_median() -> None:
+    table = Table(EVERYONE, [cell("Mosec", 30.0), cell("Mosec", 40.0), cell("Mosec", 90.0)])
+    assert table.per_second("Mosec") == 40.0
+
+
+def test_a_tuned_peer_counts_in_a_row_of_its_own() -> None:
+    found = rows(cell("this service", 45.0), cell("Mosec", 40.0), cell("Mosec with OpenCV", 50.0))
+    assert found["fp32 end to end, above every peer"].met
+    assert not found["fp32 end to end, above tuned peers too"].met
+    assert "Mosec with OpenCV" in found["fp32 end to end, above tuned peers too"].note
+
+
+def test_fewer_bits_are_compared_with_the_best_peer_in_fp32() -> None:
+    found = rows(cell("this service", 45.0), cell("this service, bf16", 80.0), cell("Mosec", 40.0))
+    row = found["bf16 end to end, above the best peer in fp32"]
+    assert (row.measured, row.goal, row.met) == (2.0, 1.7, True)
+
+
+def test_what_could_not_be_measured_says_why() -> None:
+    why = {"this service, int8": "left out of quick runs"}
+    row = rows(cell("this service", 45.0), cell("Mosec", 40.0), **why)["int8 end to end, above the best peer in fp32"]
+    assert row.measured is None
+    assert row.note == "left out of quick runs"
+
+
+def test_a_service_that_did_not_come_up_has_no_figures_and_meets_no_goal() -> None:
+    found = rows(cell("Mosec", 40.0), **{"this service": "no Redis"})
+    assert found
+    assert all(row.measured is None and row.met is None and row.note == "no Redis" for row in found.values())
+
+
+def test_a_machine_that_was_busy_with_other_work_meets_and_misses_no_goal() -> None:
+    found = rows(cell("this service", 4.0, busy=0.4), cell("Mosec", 2.0, busy=0.5))
+    assert found
+    assert all(row.met is None and "0.5 of 2 cores" in row.note for row in found.values())
+
+
+def test_failures_stand_beside_a_contenders_figures() -> None:
+    (row,) = Table(EVERYONE, [cell("LitServe", 30.0, failed=7)]).told()
+    assert "7 of 200 failed" in row.note
+
+
+def test_only_what_decodes_as_its_examples_do_is_a_usual_peer() -> None:
+    for one in contenders(2):
+        decoders = {setup.environment.get("FILM_DECODER", "pillow") for setup in one.setups}
+        assert (one.kind is Kind.TUNED) == (decoders == {"opencv"})

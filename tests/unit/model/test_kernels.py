@@ -1,0 +1,103 @@
+"""The compiled loops: equal to numpy, for the announced types only, and there wherever a process may be started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import model
+from model.kernels import GrayScale, area_means, count_values, look_up
+
+SCALE = GrayScale(*np.array([0, 0, 255, 1, 0, 0, 1], dtype=np.float32))
+LOAD = "from model.kernels import load_kernels; load_kernels()"
+
+
+def noise(dtype: Any, *shape: int) -> Any:
+    limits = np.iinfo(dtype)
+    return np.random.default_rng(3).integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 66), (101, 97)], ids=str)
+def test_values_are_counted_as_numpy_counts_them(dtype: Any, shape: tuple[int, int]) -> None:
+    pixels = noise(dtype, *shape)
+    pixels[: shape[0] // 2] = pixels[0, 0]
+    bits = pixels.view(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
+    expected = np.bincount(bits.reshape(-1), minlength=2 ** (8 * pixels.dtype.itemsize))
+    np.testing.assert_array_equal(count_values(pixels), expected)
+    np.testing.assert_array_equal(count_values(pixels[:, ::-1]), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_a_table_is_looked_up_by_the_bits_of_a_value(dtype: Any) -> None:
+    pixels = noise(dtype, 33, 31)
+    table = noise(np.uint16, 2 ** (8 * pixels.dtype.itemsize))
+    bits = pixels.view(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
+    np.testing.assert_array_equal(look_up(pixels, table), table[bits])
+    np.testing.assert_array_equal(look_up(pixels[::2], table), table[bits[::2]])
+
+
+def test_a_table_that_is_too_short_is_not_read_beyond_its_end() -> None:
+    with pytest.raises(AssertionError):
+        look_up(noise(np.uint16, 2, 2), np.zeros(256, np.uint16))
+
+
+def test_other_types_are_refused_instead_of_compiled() -> None:
+    with pytest.raises(TypeError):
+        area_means(np.zeros((4, 4), np.float64), (4, 4), (2, 2), SCALE)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Return a folder with a copy of ``model`` whose loops nobody has compiled."""
+    source = Path(model.__file__).parent
+    shutil.copytree(source, tmp_path / "model", ignore=shutil.ignore_patterns("__pycache__", "bundles"))
+    return tmp_path
+
+
+def load_kernels(package: Path) -> None:
+    """Load the copy's loops in a process of their own, with neither a home nor a cache directory of the user's."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "NUMBA_CACHE_DIR")}
+    environment |= {"PYTHONPATH": str(package), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", LOAD], env=environment, cwd=package, check=True)
+
+
+def cached(package: Path) -> list[Path]:
+    return sorted(path for path in (package / "model" / "kernels").rglob("*.nb?"))
+
+
+def test_loops_are_compiled_once_where_their_directory_can_be_written(package: Path) -> None:
+    load_kernels(package)
+    before = {path: path.stat().st_mtime_ns for path in cached(package)}
+    assert before
+    load_kernels(package)
+    assert {path: path.stat().st_mtime_ns for path in cached(package)} == before
+
+
+def test_loops_are_there_where_nothing_can_be_written(package: Path) -> None:
+    """In a container with a read-only root. A file in the directory's place, because root may write everywhere."""
+    (package / "model" / "kernels" / "__pycache__").write_text("")
+    load_kernels(package)
+    assert cached(package) == []
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 5, 400])
+def test_a_damaged_cache_costs_time_only(package: Path, kept_bytes: int) -> None:
+    """A machine that lost its power while the cache was written."""
+    load_kernels(package)
+    for path in cached(package):
+        path.write_bytes(path.read_bytes()[:kept_bytes])
+    load_kernels(package)
+
+
+@pytest.mark.parametrize("room", ["services.api.app", "services.worker.application", "training.cli"])
+def test_only_processes_that_open_films_load_the_compiler(room: str) -> None:
+    loaded = f"import sys, {room}; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], check=True)

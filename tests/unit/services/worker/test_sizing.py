@@ -1,0 +1,73 @@
+"""How much a worker does at once, from settings and from what the machine allows this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from model.runtime import Provider
+from services.jobs.settings import WorkerSettings
+from services.worker import sizing
+from services.worker.batching import BatchPolicy
+from services.worker.cores import cores
+
+BOUND = len(os.sched_getaffinity(0))
+GPUS = [provider for provider in Provider if provider.is_gpu]
+
+
+def allowed(directory: Path, *, quota: str, group: str = "machine.slice/pod") -> int:
+    """Return how many cores there are for a process in a control group with this quota."""
+    (directory / group).mkdir(parents=True, exist_ok=True)
+    (directory / group / "cpu.max").write_text(f"{quota}\n")
+    membership = directory / "membership"
+    membership.write_text(f"1:name=systemd:/elsewhere\n0::/{group}\n")
+    return cores(directory, membership)
+
+
+def test_a_quota_of_the_control_group_counts_as_cores(tmp_path: Path) -> None:
+    assert allowed(tmp_path, quota="100000 100000") == 1
+
+
+@pytest.mark.parametrize("quota", ["max 100000", f"{100000 * 10_000} 100000", "not what we know"])
+def test_a_process_has_the_cores_that_it_is_bound_to_where_no_quota_says_less(tmp_path: Path, quota: str) -> None:
+    assert allowed(tmp_path, quota=quota) == BOUND
+
+
+def test_a_part_of_a_core_is_a_core(tmp_path: Path) -> None:
+    assert allowed(tmp_path, quota="1000 100000") == 1
+
+
+def test_a_container_that_sees_itself_as_the_root_group_has_its_quota(tmp_path: Path) -> None:
+    assert allowed(tmp_path, quota="50000 100000", group="") == 1
+
+
+def test_a_machine_without_control_groups_has_the_cores_that_the_process_is_bound_to(tmp_path: Path) -> None:
+    assert cores(tmp_path, tmp_path / "absent") == BOUND
+
+
+def test_threads_and_decoders_follow_the_cores_unless_they_are_set() -> None:
+    assert sizing.threads(WorkerSettings()) == cores()
+    assert sizing.decoders(WorkerSettings()) == min(cores(), 32)
+    assert sizing.threads(WorkerSettings(threads=3)) == 3
+    assert sizing.decoders(WorkerSettings(decoders=3)) == 3
+
+
+@pytest.mark.parametrize("provider", [each for each in Provider if each is not Provider.AUTO and not each.is_gpu])
+def test_a_batch_on_a_cpu_waits_for_nobody(provider: Provider) -> None:
+    assert sizing.batch_policy(provider, WorkerSettings()) == BatchPolicy(max_films=4, patience_seconds=0.0)
+    assert sizing.batch_policy(provider, WorkerSettings(max_batch=1)).max_films == 1
+
+
+@pytest.mark.parametrize("provider", GPUS)
+def test_a_batch_on_a_gpu_waits_as_long_as_is_set_for_as_many_as_are_set(provider: Provider) -> None:
+    assert sizing.batch_policy(provider, WorkerSettings(max_batch_wait_ms=20, max_batch=64)) == BatchPolicy(
+        max_films=64, patience_seconds=0.02
+    )
+    assert sizing.batch_policy(provider, WorkerSettings()).max_films == 32
+    assert sizing.batch_policy(provider, WorkerSettings()).patience_seconds > 0
+
+
+def test_a_worker_holds_two_batches_beside_those_that_are_being_decoded() -> None:
+    assert sizing.films_in_flight(Provider.CPU, WorkerSettings(decoders=3, max_batch=5)) == 13
