@@ -7,7 +7,7 @@ threads, and every method may be called by several at once. Knows no Redis.
 
 What a crash can leave behind, and what becomes of it:
 
-* ``tmp/<uuid>``: an upload nobody answered for; removed after an hour.
+* ``tmp/<draft>``: an upload nobody answered for; removed after an hour.
 * a sidecar without payload: the sidecar is written first and removed last; removed after an hour.
 * a picture without its payload: pictures go first, but a worker may be late; removed after an hour.
 * a payload without a readable sidecar: only damage does that. Reported at every ``journal``, never deleted.
@@ -46,7 +46,7 @@ def payload_name(film_id: str) -> str:
 
 
 class Spool:
-    """The directory: ``tmp/<uuid>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
+    """The directory: ``tmp/<draft>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
 
     Pictures lie beside their payload: ``….preview``, and ``….heatmap-<8 digits of the model's digest>``, so that a
     worker that comes late with another model does not take the place of the map that the film's record speaks of.
@@ -62,6 +62,7 @@ class Spool:
     ) -> None:
         self._directory = directory
         self._incoming = directory / "tmp"
+        self._drafts = f"{uuid.uuid4().hex[:8]}-"
         with translate_disk_errors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
@@ -92,9 +93,9 @@ class Spool:
     def begin(self) -> Upload:
         """Open an upload; raise SpoolFull if quota or free space is used up, SpoolUnavailable if not writable."""
         self._quota.recount_if_stale()
-        self._quota.count(0)
+        self._quota.arrive(0)
         self._quota.check_room()
-        return Upload(self._quota, self._incoming / uuid.uuid4().hex)
+        return Upload(self._quota, self._draft())
 
     def keep(self, upload: Upload, job: Job) -> None:
         """Make payload and sidecar durable under ``job.payload``; on return a power cut loses neither.
@@ -107,7 +108,7 @@ class Spool:
         try:
             with translate_disk_errors():
                 self._make_room_for(payload)
-                write_durably(sidecar, dump_job(job).encode(), draft=self._incoming / uuid.uuid4().hex)
+                write_durably(sidecar, dump_job(job).encode(), draft=self._draft())
                 upload.settle(payload)
                 sync_directory(payload.parent)
         except (SpoolFull, SpoolUnavailable):
@@ -119,7 +120,7 @@ class Spool:
         # A failing disk may refuse this too; the sweep finds what stays.
         with suppress(OSError):
             payload.unlink()
-            self._quota.count(-upload.size_bytes, is_checked=False)
+            self._quota.remove(upload.size_bytes)
         with suppress(OSError):
             sidecar.unlink()
 
@@ -143,7 +144,7 @@ class Spool:
         try:
             self._quota.check_room_for_pictures()
             with translate_disk_errors():
-                write_whole(path, content, draft=self._incoming / uuid.uuid4().hex)
+                write_whole(path, content, draft=self._draft())
         except (SpoolFull, SpoolUnavailable):
             self._quota.count_picture(-more_bytes, is_checked=False)
             raise
@@ -163,7 +164,7 @@ class Spool:
             for path in payload.parent.glob(f"{payload.name}.*"):
                 if _PICTURE_SUFFIX.fullmatch(path.suffix):
                     self._quota.count_picture(-delete(path), is_checked=False)
-            self._quota.count(-delete(payload), is_checked=False)
+            self._quota.remove(delete(payload))
             _sidecar(payload).unlink(missing_ok=True)
 
     def journal(self, *, older_than_seconds: float) -> Iterator[Job]:
@@ -197,6 +198,10 @@ class Spool:
                         removed += 1
         self._quota.recount()
         return removed
+
+    def _draft(self) -> Path:
+        """Return a new name for what this process is writing."""
+        return self._incoming / f"{self._drafts}{uuid.uuid4().hex}"
 
     def _path(self, payload: str) -> Path:
         if not _PAYLOAD_NAME.fullmatch(payload):
@@ -239,7 +244,8 @@ class Spool:
     def _measure(self) -> Usage:
         payload_bytes = picture_bytes = 0
         with translate_disk_errors():
-            for path in (*self._incoming.iterdir(), *(Path(entry.path) for entry in self._files())):
+            others = (path for path in self._incoming.iterdir() if not path.name.startswith(self._drafts))
+            for path in (*others, *(Path(entry.path) for entry in self._files())):
                 if _PICTURE_SUFFIX.fullmatch(path.suffix):
                     picture_bytes += size_bytes(path)
                 elif path.suffix != _SIDECAR_SUFFIX:
