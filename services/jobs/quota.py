@@ -35,6 +35,9 @@ class Usage:
     picture_bytes: int
 
 
+_NOTHING: Final = Usage(payload_bytes=0, picture_bytes=0)
+
+
 class Quota:
     """Counts what the spool holds; every method may be called by several threads at once.
 
@@ -43,7 +46,7 @@ class Quota:
     directory
         On the disk whose free space is watched.
     measure
-        Looks at the disk; blocks, and raises SpoolUnavailable.
+        Looks at the disk for all but this process's uploads; blocks, and raises SpoolUnavailable.
     """
 
     def __init__(
@@ -64,19 +67,43 @@ class Quota:
         self._recounting = threading.Lock()
         # As if it were a while ago: the first refusal after a start may already look at the disk again.
         self._counted_at = clock() - _RECOUNT_SECONDS
-        self.usage = measure()
+        self._arriving_bytes = 0
+        self._kept_meanwhile = _NOTHING
+        self._kept = measure()
 
-    def count(self, more_bytes: int, *, is_checked: bool = True) -> None:
-        """Add to the payloads' bytes; raise SpoolFull where the quota does not allow it.
+    @property
+    def usage(self) -> Usage:
+        """What lies in the spool, as far as this process knows."""
+        kept = self._kept
+        return Usage(payload_bytes=kept.payload_bytes + self._arriving_bytes, picture_bytes=kept.picture_bytes)
+
+    def arrive(self, more_bytes: int) -> None:
+        """Add to the bytes of this process's uploads; raise SpoolFull where the quota does not allow it.
 
         Payloads are removed by other processes, so a quota that seems used up is looked at again first.
         """
-        if is_checked and self.usage.payload_bytes + more_bytes > self._quota_bytes:
+        if self.usage.payload_bytes + more_bytes > self._quota_bytes:
             self._recount_if_older(_RECOUNT_SECONDS)
         with self._lock:
-            if is_checked and self.usage.payload_bytes + more_bytes > self._quota_bytes:
+            if self.usage.payload_bytes + more_bytes > self._quota_bytes:
                 raise SpoolFull("the spool's quota is used up")
-            self._add(Usage(payload_bytes=more_bytes, picture_bytes=0))
+            self._arriving_bytes += more_bytes
+
+    def leave(self, arrived_bytes: int) -> None:
+        """Take an upload back that arrived with so many bytes."""
+        with self._lock:
+            self._arriving_bytes -= arrived_bytes
+
+    def settle(self, arrived_bytes: int) -> None:
+        """Take an upload for a kept payload from now on."""
+        with self._lock:
+            self._arriving_bytes -= arrived_bytes
+            self._add(Usage(payload_bytes=arrived_bytes, picture_bytes=0))
+
+    def remove(self, payload_bytes: int) -> None:
+        """Take a kept payload away."""
+        with self._lock:
+            self._add(Usage(payload_bytes=-payload_bytes, picture_bytes=0))
 
     def count_picture(self, more_bytes: int, *, is_checked: bool = True) -> None:
         """Add to the pictures' bytes; raise SpoolFull where their share does not allow it.
@@ -84,7 +111,7 @@ class Quota:
         Never looks at the disk: a decision waits for its pictures, and must not wait for a walk through the spool.
         """
         with self._lock:
-            if is_checked and self.usage.picture_bytes + more_bytes > PICTURES_SHARE * self._quota_bytes:
+            if is_checked and self._kept.picture_bytes + more_bytes > PICTURES_SHARE * self._quota_bytes:
                 raise SpoolFull("the pictures' share of the spool is used up")
             self._add(Usage(payload_bytes=0, picture_bytes=more_bytes))
 
@@ -121,21 +148,26 @@ class Quota:
                 self._recount()
 
     def _recount(self) -> None:
-        """Count anew; one at a time, or a difference would be taken over twice."""
-        before = self.usage
+        """Count anew; one at a time.
+
+        What is kept meanwhile is added, seen or not, and what goes is not taken away: the next count mends the excess,
+        where too little would let more in than there is room for. Uploads are not measured but counted, because one
+        that is counted may not be written yet.
+        """
+        with self._lock:
+            self._kept_meanwhile = _NOTHING
         measured = self._measure()
         with self._lock:
-            # Uploads go on during the count; what they added since is taken over.
-            self._add(
-                Usage(
-                    payload_bytes=measured.payload_bytes - before.payload_bytes,
-                    picture_bytes=measured.picture_bytes - before.picture_bytes,
-                )
-            )
+            self._kept = _sum(measured, self._kept_meanwhile)
         self._counted_at = self._clock()
 
     def _add(self, more: Usage) -> None:
-        self.usage = Usage(
-            payload_bytes=self.usage.payload_bytes + more.payload_bytes,
-            picture_bytes=self.usage.picture_bytes + more.picture_bytes,
-        )
+        self._kept = _sum(self._kept, more)
+        gained = Usage(payload_bytes=max(more.payload_bytes, 0), picture_bytes=max(more.picture_bytes, 0))
+        self._kept_meanwhile = _sum(self._kept_meanwhile, gained)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        payload_bytes=one.payload_bytes + other.payload_bytes, picture_bytes=one.picture_bytes + other.picture_bytes
+    )

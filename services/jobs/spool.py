@@ -7,7 +7,7 @@ calls it through threads, and every method may be called by several at once. Kno
 
 What a crash can leave behind, and what becomes of it:
 
-* ``tmp/<uuid>``: an upload nobody answered for; removed after an hour.
+* ``tmp/<draft>``: an upload nobody answered for; removed after an hour.
 * a sidecar without payload: the sidecar is written first and removed last; removed after an hour.
 * a picture without its payload: pictures go first, but a worker may be late; removed after an hour.
 * a payload without a readable sidecar: only damage does that. One without any is reported at every look; what is in one
@@ -48,7 +48,7 @@ def film_id_of(payload: str) -> str:
 
 
 class Spool:
-    """The directory: ``tmp/<uuid>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
+    """The directory: ``tmp/<draft>`` while uploading, then ``<id[:2]>/<id>.<uuid>`` with its sidecar ``….json``.
 
     Pictures lie beside their payload: ``….preview``, and ``….heatmap-<8 digits of the model's digest>``, so that a
     worker that comes late with another model does not take the place of the map that the film's record speaks of.
@@ -64,6 +64,7 @@ class Spool:
     ) -> None:
         self._directory = directory
         self._incoming = directory / INCOMING
+        self._drafts = f"{uuid.uuid4().hex[:8]}-"
         with translate_disk_errors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
@@ -72,7 +73,7 @@ class Spool:
             directory,
             quota_bytes=quota_bytes,
             minimum_free_ratio=minimum_free_ratio,
-            measure=lambda: usage_of(directory),
+            measure=lambda: usage_of(directory, apart_from=self._drafts),
             clock=clock,
         )
         self.free_ratio = self._quota.free_ratio
@@ -94,9 +95,9 @@ class Spool:
     def begin(self) -> Upload:
         """Open an upload; raise SpoolFull if quota or free space is used up, SpoolUnavailable if not writable."""
         self._quota.recount_if_stale()
-        self._quota.count(0)
+        self._quota.arrive(0)
         self._quota.check_room()
-        return Upload(self._quota, self._incoming / uuid.uuid4().hex)
+        return Upload(self._quota, self._draft())
 
     def keep(self, upload: Upload, job: Job) -> None:
         """Make payload and sidecar durable under ``job.payload``; on return a power cut loses neither.
@@ -122,7 +123,7 @@ class Spool:
         # A failing disk may refuse this too; the sweep finds what stays.
         with suppress(OSError):
             payload.unlink()
-            self._quota.count(-upload.size_bytes, is_checked=False)
+            self._quota.remove(upload.size_bytes)
         with suppress(OSError):
             sidecar.unlink()
 
@@ -146,7 +147,7 @@ class Spool:
         try:
             self._quota.check_room_for_pictures()
             with translate_disk_errors():
-                write_whole(path, content, draft=self._incoming / uuid.uuid4().hex)
+                write_whole(path, content, draft=self._draft())
         except (SpoolFull, SpoolUnavailable):
             self._quota.count_picture(-more_bytes, is_checked=False)
             raise
@@ -166,7 +167,7 @@ class Spool:
             for beside in path.parent.glob(f"{payload}.*"):
                 if is_picture_suffix(beside.suffix):
                     self._quota.count_picture(-delete(beside), is_checked=False)
-            self._quota.count(-delete(path), is_checked=False)
+            self._quota.remove(delete(path))
             _sidecar(path).unlink(missing_ok=True)
 
     def kept(self, *, older_than_seconds: float) -> Iterator[str]:
@@ -209,6 +210,10 @@ class Spool:
                         removed += 1
         self._quota.recount()
         return removed
+
+    def _draft(self) -> Path:
+        """Return a new name for what this process is writing."""
+        return self._incoming / f"{self._drafts}{uuid.uuid4().hex}"
 
     def _path(self, payload: str) -> Path:
         if not is_payload(payload):

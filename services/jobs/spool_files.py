@@ -85,10 +85,11 @@ def abandoned_in(directory: Path) -> Iterator[Path]:
         yield from folder.abandoned()
 
 
-def usage_of(directory: Path) -> Usage:
-    """Return what lies in a spool, arriving uploads included; blocks, and raises SpoolUnavailable."""
+def usage_of(directory: Path, *, apart_from: str) -> Usage:
+    """Return what lies in a spool, but for drafts whose names begin with ``apart_from``; raises SpoolUnavailable."""
     with translate_disk_errors():
-        payload_bytes = sum(size_bytes(path) for path in (directory / INCOMING).iterdir())
+        drafts = (path for path in (directory / INCOMING).iterdir() if not path.name.startswith(apart_from))
+        payload_bytes = sum(size_bytes(path) for path in drafts)
         parts = [folder.usage() for folder in folders(directory)]
     return Usage(
         payload_bytes=payload_bytes + sum(part.payload_bytes for part in parts),

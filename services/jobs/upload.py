@@ -16,8 +16,14 @@ _FREE_SPACE_STEP_BYTES: Final = 8 * 1024**2  # an upload looks at the free space
 class Room(Protocol):
     """What an upload asks of the spool that it goes to."""
 
-    def count(self, more_bytes: int, *, is_checked: bool = True) -> None:
+    def arrive(self, more_bytes: int) -> None:
         """Add to the used bytes; raise SpoolFull where the quota does not allow it."""
+
+    def leave(self, arrived_bytes: int) -> None:
+        """Give the bytes of an upload back."""
+
+    def settle(self, arrived_bytes: int) -> None:
+        """Take the bytes of an upload for kept."""
 
     def check_room(self) -> None:
         """Raise SpoolFull where less of the disk is free than agreed."""
@@ -52,7 +58,7 @@ class Upload:
         """
         try:
             more_bytes = sum(len(piece) for piece in pieces)
-            self._room.count(more_bytes)
+            self._room.arrive(more_bytes)
             self.size_bytes += more_bytes
             if self.size_bytes - self._looked_at_bytes >= _FREE_SPACE_STEP_BYTES:
                 self._looked_at_bytes = self.size_bytes
@@ -75,13 +81,14 @@ class Upload:
         if self._is_open:
             self._close()
             self.path.unlink(missing_ok=True)
-            self._room.count(-self.size_bytes, is_checked=False)
+            self._room.leave(self.size_bytes)
 
     def settle(self, destination: Path) -> None:
         """Make the bytes durable and move them to ``destination``; the spool's part of ``keep``."""
         os.fsync(self._descriptor)
         self.path.rename(destination)
         self._close()
+        self._room.settle(self.size_bytes)
 
     def _close(self) -> None:
         self._is_open = False

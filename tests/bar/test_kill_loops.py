@@ -1,7 +1,9 @@
 """R1 to R4: whoever is killed, and however often, every film has the end that an undisturbed service gives it.
 
 Shown to fail (by hand): a reap script that hands out nothing (R1: films of the dead stay in the queue), and one
-that does not count a crash before it hands a film out (R3: the poison kills for ever). R2 and R4 are R1 otherwise set.
+that does not count a crash before it hands a film out (R3: the poison kills for ever). A gateway that acknowledges
+before spool and queue have the film, and drops it where Redis is away (R2: lost). Scripts that count a crash twice
+(R4, of one round: taken for poison).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """R13: whoever is told to stop does so soon, and neither a film nor an attempt is lost by it.
 
 Shown to fail (by hand): a worker whose last batch keeps it alive (R13b, as found), a release script that does not take
-its attempt back, a worker that does not release at all (R13b: attempts burned).
+its attempt back, a worker that does not release at all (R13b: attempts burned), a gateway that cuts its open uploads
+off, and one that takes half a film for a whole one when its sender falls silent (R13c).
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ def test_a_gateway_that_is_stopped_answers_its_open_uploads(parts: Parts, measur
             _wait_in_flight(gateway, UPLOADS)
             gateway.process.send_signal(signal.SIGTERM)
             stopped = time.monotonic()
+            # What ends before the gateway has begun to stop would be answered by any gateway.
+            wait_until(lambda: not _is_listening(gateway), what="a gateway that stops", seconds=WAIT_SECONDS)
             threads = [threading.Thread(target=upload.end) for upload in uploads[SILENT_UPLOADS:]]
             threads += [threading.Thread(target=upload.read_answer) for upload in uploads[:SILENT_UPLOADS]]
             for thread in threads:
@@ -116,6 +119,7 @@ def test_a_gateway_that_is_stopped_answers_its_open_uploads(parts: Parts, measur
         row.note("accepted", sum(upload.status == 202 for upload in finished))
         row.mark("finished_uploads_neither_202_nor_503", sum(u.status not in (202, 503) for u in finished), exactly=0)
         row.mark("silent_uploads_accepted", sum(upload.status in (200, 202) for upload in silent), exactly=0)
+        row.mark("silent_uploads_neither_408_nor_503", sum(u.status not in (408, 503) for u in silent), exactly=0)
         row.note("silent_uploads_answered", " ".join(str(upload.status) for upload in silent))
         kept = [upload.film for upload in finished if upload.status == 202]
         with parts.gateway() as gateway, parts.worker(**IMPATIENT), parts.server.client() as client:
@@ -153,6 +157,12 @@ class _Upload:
             line = b""
         self.status = int(line.split()[1]) if line else 0
         self._socket.close()
+
+
+def _is_listening(gateway: GatewayProcess) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", gateway.port), timeout=ANSWER_SECONDS):
+        return True
+    return False
 
 
 def _stop_until_done(parts: Parts) -> list[tuple[float, int]]:
