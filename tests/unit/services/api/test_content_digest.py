@@ -2,7 +2,7 @@ import base64
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api.content_digest import expected_sha256
@@ -13,7 +13,6 @@ def member(content: bytes, algorithm: str = "sha-256") -> str:
     return f"{algorithm}=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_digest_of_the_header_is_the_digest_of_the_content(content: bytes) -> None:
     assert expected_sha256(member(content)) == hashlib.sha256(content).hexdigest()

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api.errors import MalformedMultipart
@@ -29,7 +29,6 @@ def parse(document: bytes, cuts: list[int] | None = None) -> tuple[bytes, Single
     return b"".join(pieces), reader
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=300), cuts=st.lists(st.integers(min_value=0), max_size=12))
 def test_payload_is_the_same_however_the_body_is_cut(content: bytes, cuts: list[int]) -> None:
     assert parse(body(part(content, DISPOSITION)), cuts)[0] == content

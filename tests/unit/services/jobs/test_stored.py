@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.decision import Decision, Finding, Outcome, Policy
@@ -40,7 +40,6 @@ JOBS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(JOBS)
 def test_job_survives_its_sidecar(job: Job) -> None:
     assert load_job(dump_job(job)) == job
