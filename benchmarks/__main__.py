@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.environments import EnvironmentUnavailable, own_environment
+from benchmarks.family import adopt_orphans, end_in_order, end_what_was_started, run_to_its_end
 from benchmarks.machine import machine_facts
 from benchmarks.results import ROOT, PartOptions, part_options
 
@@ -21,6 +21,8 @@ PARTS: Final = ("decoding", "resolution", "model_limit", "cost", "worker", "dept
 
 def main() -> int:
     """Run the parts and write the page; return how many parts failed."""
+    adopt_orphans()
+    end_in_order()
     options, console = part_options(__doc__), Console(stderr=True)
     flags = ["--directory", str(options.directory), *(["--quick"] if options.is_quick else [])]
     failed = []
@@ -29,11 +31,11 @@ def main() -> int:
         (options.directory / f"{part}.json").unlink(missing_ok=True)
         began = time.monotonic()
         command = [str(_python(part, options)), "-m", f"benchmarks.{part}", *flags]
-        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        status = run_to_its_end(command, cwd=ROOT)
         console.print(f"{part}: {time.monotonic() - began:.0f} s, exit status {status}")
         if status:
             failed.append(part)
-    page = subprocess.run([sys.executable, "-m", "benchmarks.report", *flags], cwd=ROOT, check=False).returncode
+    page = run_to_its_end([sys.executable, "-m", "benchmarks.report", *flags], cwd=ROOT)
     if failed or page:
         console.print(f"failed: {', '.join([*failed, *(['report'] if page else [])])}", style="red")
     return len(failed) + page
@@ -48,4 +50,9 @@ def _python(part: str, options: PartOptions) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; parts that were done are kept")
+    finally:
+        end_what_was_started()

@@ -1,7 +1,8 @@
 """Part (d): what gateway, queue and spool cost a film, in processor time of every process but the worker's.
 
 The load generator is not counted either; what the stack spends while it has nothing to do is measured first and taken
-off. The network is tiny, so that films come as fast as the gateway takes them.
+off. The network is tiny, so that films come as fast as the gateway takes them. Beside them stands what the machine asks
+for the same bytes without us (``floor``), measured in the same run.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.family import run_part
+from benchmarks.floor import Floor, measure_floor
 from benchmarks.loads import closed_load, raw_crs, screen_pngs
 from benchmarks.machine import machine_facts
 from benchmarks.results import PartOptions, Row, part_options, write_part
@@ -23,6 +26,9 @@ from tests.support.bundles import write_tiny_bundle
 
 _COUNTED: Final = (Role.GATEWAY, Role.REDIS, Role.SUPERVISOR)
 _CONCURRENCY: Final = 8
+# How films are named, in rows and in the plot.
+_PNG, _CR = "PNG of 500 kB", "DICOM of 15 MB"
+_SERIAL: Final = "1" * 17
 _IDLE_SECONDS: Final = 10.0
 _QUICK_IDLE_SECONDS: Final = 4.0
 
@@ -40,7 +46,7 @@ class Case:
 
 
 def _cases() -> list[Case]:
-    png, cr = "PNG of 500 kB", "DICOM of 15 MB"
+    png, cr = _PNG, _CR
     waits, polls = ", one request that waits", ", accepted and then polled"
     return [
         Case(row=png + waits, templates=screen_pngs(), follow=Follow.WAIT, films=2000, quick_films=400, goal_ms=1.5),
@@ -88,7 +94,20 @@ def measured(options: PartOptions) -> tuple[list[Row], dict[str, Any]]:
                 )
                 table.append(found)
                 rows.append(_row(case, found))
-    return rows, {"table": table, "idle_cpu_share": idle}
+    floors = {name: measure_floor(one.stamped(_SERIAL), options.directory) for name, one in _bytes_of_floors().items()}
+    rows += [_floor_row(name, floor) for name, floor in floors.items()]
+    floor_ms = {name: asdict(floor) | {"total_ms": floor.total_ms} for name, floor in floors.items()}
+    return rows, {"table": table, "idle_cpu_share": idle, "floor": floor_ms}
+
+
+def _bytes_of_floors() -> dict[str, Template]:
+    return {_PNG: screen_pngs()[0], _CR: raw_crs()[0]}
+
+
+def _floor_row(film: str, floor: Floor) -> Row:
+    note = f"receive over loopback {floor.receive_ms:.2f}, sha256 {floor.sha256_ms:.2f}, "
+    note += f"write to a new file and fsync {floor.write_ms:.2f}; each alone, in one thread"
+    return Row.told(f"of it this machine's own, {film}", measured=floor.total_ms, unit="ms CPU", note=note)
 
 
 def _row(case: Case, found: dict[str, Any]) -> Row:
@@ -108,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_part(main)

@@ -6,7 +6,9 @@ and nothing of what is measured.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import cv2
@@ -68,17 +70,28 @@ class Encoded:
     is_dicom: bool
 
 
-def every_format(seed: int = 0) -> list[Encoded]:
-    """Return a CR film of 2500 by 3000 pixels in every judged transfer syntax, and films as PNG and JPEG."""
+def every_format(*names: str, seed: int = 0) -> list[Encoded]:
+    """Return a CR film of 2500 by 3000 pixels in every judged transfer syntax, and films as PNG and JPEG.
+
+    With ``names`` only those formats; some take seconds to encode.
+    """
     plate = radiograph(seed, rows=_CR_ROWS, columns=_CR_COLUMNS)
+    inverted, eight_bit = 2**_BITS - 1 - plate, (plate >> (_BITS - 8)).astype(np.uint8)
+    drawn: dict[str, Callable[[], bytes]] = {
+        **{name: partial(plate_as, plate, syntax) for name, syntax in _SYNTAXES.items()},
+        "raw CR without VOI": partial(plate_as, plate, films.EXPLICIT, WindowCenter=None, WindowWidth=None),
+        "raw CR, MONOCHROME1": partial(plate_as, inverted, films.EXPLICIT, PhotometricInterpretation="MONOCHROME1"),
+        "JPEG baseline in DICOM": partial(plate_as, eight_bit, films.JPEG_BASELINE),
+    }
+    rasters: dict[str, Callable[[], bytes]] = {
+        "PNG 1024": lambda: screen_png(seed),
+        "PNG 1024, 16 bit": lambda: films.png_film(_sixteen_bit(seed)),
+        "JPEG 1024": lambda: screen_jpeg(seed),
+    }
     return [
-        *(_cr(name, plate, syntax) for name, syntax in _SYNTAXES.items()),
-        _cr("raw CR without VOI", plate, films.EXPLICIT, WindowCenter=None, WindowWidth=None),
-        _cr("raw CR, MONOCHROME1", 2**_BITS - 1 - plate, films.EXPLICIT, PhotometricInterpretation="MONOCHROME1"),
-        _cr("JPEG baseline in DICOM", (plate >> (_BITS - 8)).astype(np.uint8), films.JPEG_BASELINE),
-        Encoded(name="PNG 1024", payload=screen_png(seed), is_dicom=False),
-        Encoded(name="PNG 1024, 16 bit", payload=films.png_film(_sixteen_bit(seed)), is_dicom=False),
-        Encoded(name="JPEG 1024", payload=screen_jpeg(seed), is_dicom=False),
+        Encoded(name=name, payload=draw(), is_dicom=name in drawn)
+        for name, draw in (drawn | rasters).items()
+        if not names or name in names
     ]
 
 
@@ -91,10 +104,6 @@ _SYNTAXES: Final = {
     "JPEG 2000 lossy": films.JPEG_2000,
     "HTJ2K": films.HTJ2K_LOSSLESS,
 }
-
-
-def _cr(name: str, pixels: Any, syntax: str, **attributes: Any) -> Encoded:
-    return Encoded(name=name, payload=plate_as(pixels, syntax, **attributes), is_dicom=True)
 
 
 def _sixteen_bit(seed: int) -> NDArray[np.uint16]:

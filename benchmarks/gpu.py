@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime as ort
 
+from benchmarks.family import run_part
 from benchmarks.loads import closed_load, screen_pngs
 from benchmarks.machine import machine_facts
 from benchmarks.resnet50 import resnet50_bundle
@@ -25,7 +26,8 @@ from benchmarks.results import PartOptions, Row, part_options, read_part, write_
 from benchmarks.service import running_service
 from model.bundle import read_bundle
 from model.image import Tensor
-from model.runtime import Provider, Scorer
+from model.runtime import Engines, Precision, Provider, Scorer
+from model.runtime.session import open_network
 from services.jobs.ending import end
 from services.worker.batching import Batcher, BatchPolicy
 from services.worker.heartbeat import Watchdog
@@ -75,15 +77,13 @@ async def batcher_rate(scorer: Scorer, tensors: Tensor, *, batches: int) -> floa
     return batches * len(tensors) / seconds
 
 
-def batcher_against_session(
-    bundle: Path, provider: Provider, provider_name: str, *, batch: int, batches: int
-) -> dict[str, Any]:
+def batcher_against_session(bundle: Path, provider: Provider, *, batch: int, batches: int) -> dict[str, Any]:
     """Return both rates, measured in turn in this process."""
     read, threads = read_bundle(bundle), len(os.sched_getaffinity(0))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(read.network, options, providers=[provider_name])
+    # The same options: onnxruntime's own would compute in TF32, another precision than fp32.
+    session = open_network(
+        read, provider=provider, precision=Precision.FP32, threads=threads, engines=Engines()
+    ).session
     scorer = Scorer(read, provider=provider, threads=threads)
     drawn = golden_tensors(read.manifest.preprocessing.size, 8)
     tensors = np.ascontiguousarray(drawn[np.arange(batch) % len(drawn)])
@@ -132,9 +132,7 @@ def main() -> None:
     if _CUDA in ort.get_available_providers() and started.gpus:
         bundles = [resnet50_bundle(options.directory, size) for size in _SIZES]
         batches = _QUICK_BATCHES if options.is_quick else _BATCHES
-        table = [
-            batcher_against_session(bundle, Provider.CUDA, _CUDA, batch=_BATCH, batches=batches) for bundle in bundles
-        ]
+        table = [batcher_against_session(bundle, Provider.CUDA, batch=_BATCH, batches=batches) for bundle in bundles]
         rows = [
             Row.at_least(name, goal=_GOAL, measured=line["batcher"] / line["session"], unit="x")
             for name, line in zip(names, table, strict=True)
@@ -148,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_part(main)

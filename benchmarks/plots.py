@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 Data: TypeAlias = Mapping[str, Any]
 
@@ -18,6 +19,8 @@ _OURS: Final = "#0072B2"
 _THEIRS: Final = "#999999"
 _GOAL: Final = "#D55E00"
 _ROLES: Final = {"gateway": "#0072B2", "redis": "#D55E00", "worker": "#009E73", "decoding": "#E69F00"}
+# What children share with the process that they were forked from counts in each of them.
+_HELD: Final = {"decoding": "decoding (shared memory counted in each child)"}
 _STYLE: Final[Any] = {"font.size": 9, "svg.hashsalt": "cxr-triage", "svg.fonttype": "none", "axes.axisbelow": True}
 _WIDTH: Final = 7.5
 _COMPARED_CONCURRENCY: Final = 8
@@ -58,9 +61,14 @@ def decoding(data: Data, path: Path) -> None:
                 number - 0.2, line["usual_ms"], height=0.38, color=_THEIRS, label="usual way" if not number else ""
             )
             axes.barh(number + 0.2, line["ours_ms"], height=0.38, color=_OURS, label="ours" if not number else "")
+            longer = max(line["usual_ms"], line["ours_ms"])
+            axes.text(longer * 1.08, number, f"{line['times']:.3g} x", va="center")
         axes.set_yticks(range(len(table)), [line["item"] for line in table])
         axes.invert_yaxis()
         axes.set_xscale("log")
+        # From one millisecond on, so that a bar's length depends on nothing but its own figure.
+        axes.set_xlim(1, 2 * max(line["usual_ms"] for line in table))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.set_xlabel("milliseconds of one core, bytes to tensor (logarithmic)")
         _name_colours(axes)
 
@@ -70,7 +78,7 @@ def model_limit(data: Data, path: Path) -> None:
     cores = max(line["threads"] for line in data["table"])
     table = [line for line in data["table"] if line["threads"] == cores]
     best = [max(speed["per_second"] for speed in line["speeds"]) for line in table]
-    colours = [_OURS if "fp32" not in line["label"] else _THEIRS for line in table]
+    colours = [_OURS] * len(table)
     with _drawn(path, height=0.5 + 0.26 * len(table)) as axes:
         _bars(axes, [f"{line['network']}, {line['label']}" for line in table], best, colours)
         axes.set_xlabel(f"films a second on {cores} cores, best batch size")
@@ -86,6 +94,11 @@ def cost(data: Data, path: Path) -> None:
                 spent = max(line["by_role_ms"].get(role, 0.0), 0.0)
                 axes.barh(number, spent, left=left, color=_ROLES[role], label=role if not number else "")
                 left += spent
+            axes.text(left, number, f" {left:.3g}", va="center")
+            floor = data["floor"].get(line["film"].partition(",")[0])
+            if floor is not None:
+                label = "the bytes alone" if not number else ""
+                axes.plot([floor["total_ms"]] * 2, [number - 0.45, number + 0.45], color="black", label=label)
         axes.set_yticks(range(len(table)), [line["film"] for line in table])
         axes.invert_yaxis()
         axes.set_xlabel("processor milliseconds a film")
@@ -98,7 +111,7 @@ def depth(data: Data, path: Path) -> None:
     with _drawn(path, height=3.0) as axes:
         for role, samples in few["memory"].items():
             seconds, held = zip(*samples, strict=True)
-            axes.plot(seconds, held, color=_ROLES[role], label=role)
+            axes.plot(seconds, held, color=_ROLES[role], label=_HELD.get(role, role))
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"seconds of work with {few['depth']} films waiting, {few['per_second']:.0f} films a second")
         axes.set_ylabel("MiB resident")

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.resolution`` writes ``runs/bench/resolution.json``. The bundle that ships scores each film twice.
 Generated films, and where they are at hand real ones of ``shared/data``: those that a child would decode smaller, and
-NIH films at a half. A child decodes these whole; at a half they have twice the tensor's side, the coarsest it takes.
+NIH films, enlarged to twice their size and their grain, at a half: then they have four times the tensor's side, the
+coarsest that a child takes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
+from benchmarks.family import run_part
 from benchmarks.films import plate_as, radiograph, screen_jpeg
 from benchmarks.machine import machine_facts
 from benchmarks.results import Row, part_options, write_part
@@ -41,6 +45,9 @@ _REAL: Final = "real JPEG 2000"
 # Every so manyth of 1,380 NIH films.
 _EVERY, _QUICK_EVERY = 5, 40
 _NIH_REDUCTION: Final = 2
+# NIH films of ``shared/data`` have 512 pixels a side; grain in levels of 255, of which enlarging has left none.
+_ENLARGED: Final = 2
+_GRAIN: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +84,18 @@ def every_film(*, is_quick: bool) -> Iterator[BenchFilm]:
     folder = shared_data_or_none("nih", "images")
     paths = sorted(folder.glob("*.jpg")) if folder is not None else []
     for path in paths[:: _QUICK_EVERY if is_quick else _EVERY]:
-        payload = path.read_bytes()
-        pixels = np.ascontiguousarray(decode(payload, inspect_header(payload)).pixels)
-        yield BenchFilm(group="NIH JPEG", payload=payload, reduction=_NIH_REDUCTION)
+        pixels = _enlarged(path.read_bytes())
+        yield BenchFilm(group="NIH JPEG", payload=films.jpeg_film(pixels), reduction=_NIH_REDUCTION)
         for name, syntax in (("JPEG 2000", films.JPEG_2000_LOSSLESS), ("JPEG 2000 lossy", films.JPEG_2000)):
             coded = films.dicom_film(pixels, transfer_syntax=syntax)
             yield BenchFilm(group=f"NIH {name}", payload=coded, reduction=_NIH_REDUCTION)
+
+
+def _enlarged(payload: bytes) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = np.ascontiguousarray(decode(payload, inspect_header(payload)).pixels, np.uint8)
+    larger = cv2.resize(pixels, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(0).normal(0, _GRAIN, larger.shape)
+    return np.asarray(np.clip(np.rint(larger + grain), 0, 255), dtype=np.uint8)
 
 
 def groups(count: int) -> Iterator[tuple[str, bytes]]:
@@ -189,4 +202,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_part(main)

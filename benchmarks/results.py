@@ -9,7 +9,7 @@ import argparse
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import MachineFacts, machine_facts, package_versions
+from benchmarks.family import Moment
+from benchmarks.machine import MachineFacts, package_versions
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "runs" / "bench"
@@ -73,10 +74,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class PartOptions:
-    """What a part is told. ``is_quick``: minutes instead of tens of them; its figures are to be believed less."""
+    """What a part is told. ``is_quick``: minutes instead of tens of them; its figures are to be believed less.
+
+    ``began`` is when: what others did since then stands in the part's result.
+    """
 
     is_quick: bool
     directory: Path
+    began: Moment = field(default_factory=Moment.now)
 
 
 def part_options(description: str | None) -> PartOptions:
@@ -100,15 +105,16 @@ def write_part(
 ) -> None:
     """Print a part's rows and write ``<name>.json``, whole or not at all.
 
-    ``started`` is the machine before the part began: its load tells what else ran. ``packages`` adds versions that
-    are installed elsewhere, in an environment of their own.
+    ``started`` is the machine before the part began. ``packages`` adds versions that are installed elsewhere, in an
+    environment of their own.
     """
+    other_cores = Moment.now().other_cores_since(options.began)
     document = {
         "part": name,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "is_quick": options.is_quick,
         "commit": commit(),
-        "machine": asdict(started) | {"load_after": machine_facts().load},
+        "machine": asdict(started) | {"other_cores": round(other_cores, 2)},
         "versions": package_versions() | dict(packages or {}),
         "rows": [asdict(row) for row in rows],
         "data": dict(data),

@@ -45,13 +45,12 @@ class GrayImage:
     pixel_aspect: float = 1.0
     reduction: int = 1
 
-    def shown(self, every: tuple[int, int] = (1, 1)) -> NDArray[np.float32]:
-        """Return every so manyth row and column as a reader sees them: float32 from 0, black, to 1, white."""
-        stored = self.pixels[:: every[0], :: every[1]]
-        shown = stored.astype(np.float32)
+    def shown(self) -> NDArray[np.float32]:
+        """Return every pixel as a reader sees it: float32 from 0, black, to 1, white. Slow: ask it of small films."""
+        shown = self.pixels.astype(np.float32)
         shown -= np.float32(self.black)
         shown /= np.float32(self.white - self.black)
         np.clip(shown, 0.0, 1.0, out=shown)
         if self.padding is not None:
-            shown[(stored >= self.padding[0]) & (stored <= self.padding[1])] = 0.0
+            shown[(self.pixels >= self.padding[0]) & (self.pixels <= self.padding[1])] = 0.0
         return shown

@@ -18,6 +18,9 @@ from model.shrinking import shrink
 
 # The largest square that a network may ask for; what hands tensors on can reserve room for it.
 MAX_SIDE: Final = 1024
+# Another number wherever ``decode`` or ``preprocess`` begins to make other tensors of the same films, by one gray level
+# too: trainings make the tensors that they keep anew. 2: means are rounded once (docs/decisions/0018-one-pass.md).
+TENSORS_VERSION: Final = 2
 
 
 class PreprocessingSpec(BaseModel):

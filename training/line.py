@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from model.bundle import read_manifest
 from model.errors import BundleError
+from model.preprocessing import TENSORS_VERSION
 from training.datasets.collection import Collection
 from training.datasets.reading import read_collection
 from training.errors import DatasetError, RunError
@@ -37,7 +38,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step, and the sections of the recipe that can change what it writes (``sizes``: those of all stages)."""
+    """A step, and the sections of the recipe that can change what it writes.
+
+    Besides these ``sizes``, those of all stages, and ``tensors``, the version of what films become.
+    """
 
     name: str
     run: StepFunction
@@ -47,7 +51,7 @@ class Step:
 
 STEPS = (
     Step(name="manifest", run=manifest.run, sections=("data", "seed"), uses_init=True),
-    Step(name="pixels", run=pixels.run, sections=("preprocessing", "sizes")),
+    Step(name="pixels", run=pixels.run, sections=("preprocessing", "sizes", "tensors")),
     # Which machines extract features is no input: they agree to 1e-5, and neither are torch's devices.
     Step(name="features", run=features.run, sections=("network", "features"), uses_init=True),
     Step(name="head", run=head.run, sections=("head", "loss", "seed")),
@@ -154,7 +158,7 @@ def _recorded_fingerprint(context: StepContext) -> str | None:
 def keys_of(context: StepContext, fingerprint: str) -> Iterator[tuple[Step, str]]:
     """Yield each step with the digest of its inputs, for films with ``fingerprint``."""
     recipe, facts = context.order.recipe, context.order.init_facts
-    values = {**recipe.model_dump(mode="json"), "sizes": recipe.sizes}
+    values = {**recipe.model_dump(mode="json"), "sizes": recipe.sizes, "tensors": TENSORS_VERSION}
     key = fingerprint
     for step in STEPS:
         inputs = {

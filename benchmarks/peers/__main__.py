@@ -1,12 +1,12 @@
 """Runs table (c) and writes ``runs/bench/peers.json``: who was measured, in which setup, and who could not be.
 
-``python -m benchmarks.peers [--quick]``. Quick: one setup each, eight films at once, one round.
+``python -m benchmarks.peers [--quick]``. Quick: those who are up in a second or two, eight films at once, one round in
+which each setup's trial is its measurement.
 """
 
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,23 +17,26 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.environments import EnvironmentUnavailable, environment, own_environment, versions_in
+from benchmarks.family import run_part
 from benchmarks.machine import first_cores, machine_facts, pinned
 from benchmarks.peers.ceiling import Ceiling, measure_ceiling
 from benchmarks.peers.cells import Cell, Effort, measure
 from benchmarks.peers.contenders import PEERS_CONSTRAINTS, Contender, Setup, contenders, faster_precisions
 from benchmarks.peers.delivering import drawn_templates
 from benchmarks.peers.running import ContenderFailed, Place
-from benchmarks.peers.table import GOAL_CONCURRENCY, Table, goal_rows
+from benchmarks.peers.table import GOAL_CONCURRENCY, LEFT_OUT_OF_QUICK, Table, goal_rows
 from benchmarks.resnet50 import resnet50_bundle
 from benchmarks.results import PartOptions, part_options, write_part
 
 _CORES: Final = 2
 _CONCURRENCIES: Final = (1, GOAL_CONCURRENCY, 32)
-_ROUNDS: Final = 2
-_TRYING: Final = Effort(warm_up_seconds=2.0, cell_seconds=3.0)
+# What each round measures: that which the goals are about in all of them.
+_ROUNDS: Final = (_CONCURRENCIES, (GOAL_CONCURRENCY,))
+_TRYING: Final = Effort(warm_up_seconds=2.0, cell_seconds=4.0)
 _MEASURING: Final = Effort(warm_up_seconds=2.0, cell_seconds=6.0)
 _QUICK: Final = Effort(warm_up_seconds=1.0, cell_seconds=4.0)
-_CEILING_SECONDS: Final = 3.0
+_CEILING_ROUNDS: Final = 8
+_QUICK_CEILING_ROUNDS: Final = 4
 _BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 console = Console(stderr=True, highlight=False)
@@ -56,6 +59,7 @@ class Entrant:
     contender: Contender
     python: Path
     setup: Setup
+    trial: Cell
 
 
 class Run:
@@ -75,31 +79,30 @@ class Run:
     def ceiling(self) -> Ceiling:
         """Measure what the cores could do at most."""
         payload = self._templates[0].stamped("1")
-        return measure_ceiling(self._bundles["fp32"] / "model.onnx", payload, seconds=_CEILING_SECONDS)
+        rounds = _QUICK_CEILING_ROUNDS if self._options.is_quick else _CEILING_ROUNDS
+        return measure_ceiling(self._bundles["fp32"] / "model.onnx", payload, rounds=rounds)
 
     def prepare(self, everyone: Sequence[Contender]) -> list[Entrant]:
         """Return those who can be measured here; the others are in ``outcome.unavailable``."""
         entrants = []
         for contender in everyone:
             try:
-                python = self._python(contender)
-                setup = self._best_setup(contender, python)
+                entrants.append(self._in_best_setup(contender, self._python(contender)))
             except (EnvironmentUnavailable, ContenderFailed) as error:
                 self._give_up(contender, str(error))
-            else:
-                entrants.append(Entrant(contender=contender, python=python, setup=setup))
         return entrants
 
     def measure(self, entrants: Sequence[Entrant]) -> None:
         """Measure every cell, contender by contender, in rounds: what else the machine does then hits all alike."""
-        effort = _QUICK if self._options.is_quick else _MEASURING
-        concurrencies = (GOAL_CONCURRENCY,) if self._options.is_quick else _CONCURRENCIES
-        for _ in range(1 if self._options.is_quick else _ROUNDS):
-            for entrant in entrants:
+        if self._options.is_quick:
+            self.outcome.cells.extend(entrant.trial for entrant in entrants)
+            return
+        for concurrencies in _ROUNDS:
+            for one in entrants:
                 try:
-                    cells = self._cells(entrant, concurrencies, effort)
+                    cells = self._cells(one.contender, one.python, one.setup, concurrencies, _MEASURING)
                 except ContenderFailed as error:
-                    self._give_up(entrant.contender, str(error))
+                    self._give_up(one.contender, str(error))
                 else:
                     self.outcome.cells.extend(cells)
 
@@ -115,61 +118,65 @@ class Run:
         self.outcome.versions |= versions_in(python, [part.partition("[")[0] for part in home.requirements])
         return python
 
-    def _best_setup(self, contender: Contender, python: Path) -> Setup:
-        if self._options.is_quick:
-            return contender.setups[0]
-        rates = {}
+    def _in_best_setup(self, contender: Contender, python: Path) -> Entrant:
+        """Try every setup; one that fails loses to one that does not."""
+        trials: dict[Cell, Setup] = {}
+        failures = []
         for setup in contender.setups:
-            tried = Entrant(contender=contender, python=python, setup=setup)
-            (cell,) = self._cells(tried, (GOAL_CONCURRENCY,), _TRYING)
-            self.outcome.tried.append(cell)
-            rates[setup.name] = cell.per_second
-        return max(contender.setups, key=lambda setup: rates[setup.name])
+            try:
+                effort = _QUICK if self._options.is_quick else _TRYING
+                (cell,) = self._cells(contender, python, setup, (GOAL_CONCURRENCY,), effort)
+            except ContenderFailed as error:
+                failures.append(error)
+            else:
+                trials[cell] = setup
+        self.outcome.tried.extend(trials)
+        if not trials:
+            raise failures[0]
+        best = max(trials, key=lambda cell: cell.per_second)
+        return Entrant(contender=contender, python=python, setup=trials[best], trial=best)
 
-    def _cells(self, entrant: Entrant, concurrencies: Sequence[int], effort: Effort) -> list[Cell]:
-        contender, setup = entrant.contender, entrant.setup
+    def _cells(
+        self, contender: Contender, python: Path, setup: Setup, concurrencies: Sequence[int], effort: Effort
+    ) -> list[Cell]:
         console.print(f"{contender.name}: {setup.name}", style="dim")
         # On the disk of the results, because this service's spool and Redis write through to it.
         directory = Path(tempfile.mkdtemp(prefix="peer-", dir=self._options.directory))
         try:
-            place = Place(python=entrant.python, bundle=self._bundles[contender.precision], directory=directory)
+            place = Place(python=python, bundle=self._bundles[contender.precision], directory=directory)
             return measure(contender, setup, place, self._templates, concurrencies=concurrencies, effort=effort)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _give_up(self, contender: Contender, why: str) -> None:
         console.print(f"{contender.name} is left out: {why}", style="red", markup=False)
-        self.outcome.unavailable[contender.name] = why
+        # The rest is its log, which names places of this machine and belongs on no page.
+        self.outcome.unavailable[contender.name] = why.partition("\n")[0].rstrip(":")
 
 
 def why_left_out(contender: Contender, options: PartOptions, flags: Sequence[str]) -> str | None:
     """Return why a contender does not take part here, ``None`` where it does."""
-    if contender.precision != "fp32" and options.is_quick:
-        return "left out of quick runs"
+    if options.is_quick and (not contender.in_quick_runs or contender.precision != "fp32"):
+        return LEFT_OUT_OF_QUICK
     if contender.precision == "bf16" and not _BF16_FLAGS & set(flags):
         return "this processor does not compute in bf16"
     return None
 
 
-def _end_in_order(*_: object) -> None:
-    """Leave by an exception, so that the contender that runs is stopped on the way out."""
-    sys.exit("ended by SIGTERM")
-
-
 def main() -> None:
     """Run the comparison and write the part."""
-    signal.signal(signal.SIGTERM, _end_in_order)
     options = part_options(__doc__)
     started = machine_facts()
-    everyone = contenders(_CORES) + faster_precisions(_CORES)
+    cores = first_cores(_CORES)
+    everyone = contenders(len(cores)) + faster_precisions(len(cores))
     reasons = {one.name: why_left_out(one, options, started.flags) for one in everyone}
-    with pinned(first_cores(_CORES)):
+    with pinned(cores):
         run = Run(options)
         run.outcome.unavailable |= {name: why for name, why in reasons.items() if why is not None}
         ceilings = [run.ceiling()]
         run.measure(run.prepare([one for one in everyone if reasons[one.name] is None]))
         ceilings.append(run.ceiling())
-    outcome, table = run.outcome, Table(everyone, run.outcome.cells)
+    outcome, table = run.outcome, Table(everyone, run.outcome.cells, run.outcome.tried)
     # The higher one: where the machine was busy meanwhile, that is nothing in our favour.
     ceiling = max(ceilings, key=lambda one: one.per_second)
     data = {
@@ -180,9 +187,9 @@ def main() -> None:
         "tried": [cell.document() for cell in outcome.tried],
         "unavailable": outcome.unavailable,
     }
-    rows = [*goal_rows(table, everyone, ceiling, outcome.unavailable), *table.told()]
+    rows = [*goal_rows(table, everyone, ceiling, outcome.unavailable), *table.told(outcome.unavailable)]
     write_part("peers", rows, data, started=started, options=options, packages=outcome.versions)
 
 
 if __name__ == "__main__":
-    main()
+    run_part(main)

@@ -38,7 +38,7 @@ class Effort:
     cell_seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cell:
     """What a contender did with ``concurrency`` films on their way.
 

@@ -1,7 +1,7 @@
 """Who is compared, and with which settings: those that each project's own documentation recommends, as far as it does.
 
-A contender has one setup or several; a run tries each briefly and measures the best one of each contender, so that
-nobody loses to a setting that does not suit the machine. Knows no processes and no figures.
+A contender has two setups; a run tries each briefly and measures the better one of each contender, so that nobody
+loses to a setting that does not suit the machine. Knows no processes and no figures.
 
 Sources of the settings, read 2026-11: LitServe, "Speed up serving by 200x" (workers, batching) and its ``fast_queue``;
 Mosec, ``examples/resnet50_msgpack`` (a stage of decoders before one that batches); Ray Serve, "Performance Tuning" and
@@ -68,6 +68,8 @@ class Contender:
         another build of onnxruntime, one with that extra.
     precision
         In what its network computes: ``fp32`` for every peer.
+    in_quick_runs
+        Those that start slowly, and a handler that is slow by design, have no time there.
     ready
         What its log says when all of it is up; the others are up when they answer a film.
     """
@@ -79,6 +81,7 @@ class Contender:
     home: Home | None = None
     extra: str | None = None
     precision: Precision = "fp32"
+    in_quick_runs: bool = True
     ready: str = ""
 
 
@@ -86,11 +89,12 @@ def contenders(cores: int) -> tuple[Contender, ...]:
     """Return this service first, then the peers, with setups for so many cores."""
     return (
         _ours("this service", cores),
-        _fastapi("FastAPI async", "fastapi_async", cores),
+        _fastapi("FastAPI async", "fastapi_async", cores, in_quick_runs=False),
         _fastapi("FastAPI threads", "fastapi_threads", cores),
         Contender(
             name="LitServe",
             kind=Kind.USUAL,
+            in_quick_runs=False,
             speaks=Speaks.FORM,
             home=Home(name="litserve", requirements=("litserve", "pyzmq", "python-multipart", *_COMMON)),
             setups=_single_or_batching(_program("litserve_server"), _program("litserve_server"), cores),
@@ -100,6 +104,7 @@ def contenders(cores: int) -> tuple[Contender, ...]:
         Contender(
             name="Ray Serve",
             kind=Kind.USUAL,
+            in_quick_runs=False,
             speaks=Speaks.BODY,
             home=Home(name="ray", requirements=("ray[serve]", *_COMMON)),
             setups=_single_or_batching(
@@ -113,6 +118,7 @@ def contenders(cores: int) -> tuple[Contender, ...]:
         Contender(
             name="BentoML",
             kind=Kind.USUAL,
+            in_quick_runs=False,
             speaks=Speaks.FORM,
             home=Home(name="bentoml", requirements=("bentoml", *_COMMON)),
             setups=_single_or_batching(
@@ -126,10 +132,11 @@ def contenders(cores: int) -> tuple[Contender, ...]:
 
 
 def faster_precisions(cores: int) -> tuple[Contender, ...]:
-    """Return this service where it computes with fewer bits: int8 as it is, bf16 through OpenVINO's provider."""
-    bf16 = {"CXR_WORKER_PROVIDER": "openvino", "CXR_WORKER_PRECISION": "bf16"}
+    """Return this service where it computes with fewer bits, through OpenVINO's provider."""
+    openvino = {"CXR_WORKER_PROVIDER": "openvino"}
+    bf16 = openvino | {"CXR_WORKER_PRECISION": "bf16"}
     return (
-        _ours("this service, int8", cores, precision="int8"),
+        _ours("this service, int8", cores, precision="int8", extra="openvino", **openvino),
         _ours("this service, bf16", cores, precision="bf16", extra="openvino", **bf16),
     )
 
@@ -147,7 +154,7 @@ def _ours(name: str, cores: int, *, precision: Precision = "fp32", extra: str | 
         precision=precision,
         ready="ready: ",
         setups=(
-            Setup(name="1 worker", command=(*command, "--bundle", "{bundle}"), environment=common),
+            Setup(name="1 worker, defaults", command=(*command, "--bundle", "{bundle}"), environment=common),
             Setup(
                 name=f"{cores} workers x 1 thread",
                 command=(*command, "--bundle", "{bundle}", "--workers", str(cores)),
@@ -157,12 +164,13 @@ def _ours(name: str, cores: int, *, precision: Precision = "fp32", extra: str | 
     )
 
 
-def _fastapi(name: str, program: str, cores: int) -> Contender:
+def _fastapi(name: str, program: str, cores: int, *, in_quick_runs: bool = True) -> Contender:
     # Naive on purpose: onnxruntime's own threads, which spin.
     return Contender(
         name=name,
         kind=Kind.USUAL,
         speaks=Speaks.FORM,
+        in_quick_runs=in_quick_runs,
         home=Home(name="fastapi", requirements=("fastapi", "python-multipart", "uvicorn[standard]", *_COMMON)),
         setups=(
             Setup(name="1 process", command=_program(program), environment={"FILM_WORKERS": "1"}),

@@ -92,7 +92,7 @@ def _decode_rle(frame: bytes, rows: int, columns: int, bytes_per_sample: int) ->
     bounds = [*offsets[:bytes_per_sample], len(frame)]
     if count != bytes_per_sample or bounds[0] != 64 or any(low >= high for low, high in pairwise(bounds)):
         raise corrupt("the RLE header does not describe one gray sample")
-    planes = [_unpack_bits(frame[start:end]) for start, end in pairwise(bounds)]
+    planes = [_unpack_bits(frame[start:end], rows * columns) for start, end in pairwise(bounds)]
     if any(plane.size != rows * columns for plane in planes):
         raise corrupt("an RLE segment holds another number of pixels")
     # OpenCV interleaves ten times faster than assignments with a stride.
@@ -100,13 +100,16 @@ def _decode_rle(frame: bytes, rows: int, columns: int, bytes_per_sample: int) ->
     return joined.view(f"<u{bytes_per_sample}").reshape(rows, columns)
 
 
-def _unpack_bits(segment: bytes) -> NDArray[np.uint8]:
-    """Decode one segment; a segment of odd length has a byte of padding, which some writers do not set to zero."""
+def _unpack_bits(segment: bytes, most_bytes: int) -> NDArray[np.uint8]:
+    """Decode one segment, to no more than ``most_bytes``: without a limit, 64 times its own length is allocated.
+
+    A segment of odd length has a byte of padding, which some writers do not set to zero.
+    """
     with codec_wall():
         try:
-            return np.frombuffer(imagecodecs.packbits_decode(segment), np.uint8)
+            return np.frombuffer(imagecodecs.packbits_decode(segment, out=most_bytes), np.uint8)
         except imagecodecs.PackbitsError:
-            return np.frombuffer(imagecodecs.packbits_decode(segment[:-1]), np.uint8)
+            return np.frombuffer(imagecodecs.packbits_decode(segment[:-1], out=most_bytes), np.uint8)
 
 
 def _require_size(found: tuple[int, int, int], rows: int, columns: int) -> None:

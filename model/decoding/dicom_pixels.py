@@ -67,15 +67,13 @@ def read_stored_values(
     """
     word_bytes = layout.allocated // 8
     if meta.transfer_syntax_uid in NATIVE:
-        words = _find_native(content, pixels, shape, word_bytes)
-    elif pixels.length is None:
+        return _extract_bits(_find_native(content, pixels, shape, word_bytes), layout)
+    if pixels.length is None:
         frame = b"".join(fragments(io.BytesIO(content), pixels, len(content)))
         words = decode_frame(frame, meta.transfer_syntax_uid, *shape, word_bytes, reduction=reduction)
         is_lossy = meta.transfer_syntax_uid in LOSSY or words.shape != shape
-        words = _fit_into_stored_bits(words, layout, is_lossy=is_lossy)
-    else:
-        raise corrupt("the pixels of a compressed film are not encapsulated")
-    return _extract_bits(words, layout)
+        return _fit_into_stored_bits(words, layout, is_lossy=is_lossy)
+    raise corrupt("the pixels of a compressed film are not encapsulated")
 
 
 def _find_native(content: bytes, pixels: Element, shape: tuple[int, int], word_bytes: int) -> NDArray[Any]:
@@ -90,7 +88,9 @@ def _find_native(content: bytes, pixels: Element, shape: tuple[int, int], word_b
 
 
 def _fit_into_stored_bits(words: NDArray[Any], layout: BitLayout, *, is_lossy: bool) -> NDArray[Any]:
-    """Keep a codec's unsigned values within Bits Stored, where masking would turn white into black.
+    """Return a codec's values as ``_extract_bits`` does; unsigned ones are kept within Bits Stored instead of masked.
+
+    Masking would turn white into black.
 
     A lossy codec may overshoot the brightest value by a little; a lossless one that exceeds it contradicts the header.
     """
@@ -98,22 +98,19 @@ def _fit_into_stored_bits(words: NDArray[Any], layout: BitLayout, *, is_lossy: b
         raise corrupt("the frame holds more bits than are allocated")
     brightest = 2**layout.stored - 1
     if layout.is_signed or layout.high != layout.stored - 1:
-        return words
+        return _extract_bits(words, layout)
     # Each of these looks at every pixel: none is asked of unsigned words for what they cannot be.
     is_above_black = words.dtype.kind == "u" or int(words.min()) >= 0
-    if is_above_black and int(words.max()) <= brightest:
-        return words
-    if not is_lossy:
-        raise corrupt("the frame holds values beyond Bits Stored")
-    return np.asarray(np.clip(words, 0, min(brightest, np.iinfo(words.dtype).max)))
+    if not (is_above_black and int(words.max()) <= brightest):
+        if not is_lossy:
+            raise corrupt("the frame holds values beyond Bits Stored")
+        words = np.clip(words, 0, min(brightest, np.iinfo(words.dtype).max))
+    return _as_unsigned(words, layout)
 
 
 def _extract_bits(words: NDArray[Any], layout: BitLayout) -> NDArray[Any]:
     """Shift, mask and sign-extend; returns ``words`` itself where all their bits are stored."""
-    if words.dtype.itemsize * 8 < layout.stored:
-        # A codestream of less precision than Bits Stored: its values are what they are.
-        words = words.astype(np.int16 if words.dtype.kind == "i" else np.uint16)
-    unsigned: NDArray[Any] = words.view(np.uint8 if words.dtype.itemsize == 1 else np.uint16)
+    unsigned = _as_unsigned(words, layout)
     shift = layout.high + 1 - layout.stored
     if layout.is_signed:
         return _sign_extend(unsigned, layout.stored, shift)
@@ -122,6 +119,13 @@ def _extract_bits(words: NDArray[Any], layout: BitLayout) -> NDArray[Any]:
         return unsigned
     lowered = np.right_shift(unsigned, shift)
     return np.asarray(np.bitwise_and(lowered, unsigned.dtype.type(2**layout.stored - 1)))
+
+
+def _as_unsigned(words: NDArray[Any], layout: BitLayout) -> NDArray[Any]:
+    """Return the words' bits; a codestream of less precision than Bits Stored keeps its values, in wider words."""
+    if words.dtype.itemsize * 8 < layout.stored:
+        words = words.astype(np.int16 if words.dtype.kind == "i" else np.uint16)
+    return np.asarray(words.view(np.uint8 if words.dtype.itemsize == 1 else np.uint16))
 
 
 def _sign_extend(unsigned: NDArray[Any], stored: int, shift: int) -> NDArray[Any]:

@@ -24,6 +24,8 @@ _EXTENDED, _LOSSLESS = 0xC1, 0xC3
 _DCT: Final = frozenset({0xC0, _EXTENDED, 0xC2})
 _COLOUR_SPACES: Final = {1: "GRAY", 3: "RGB"}
 _BLOCK_ROWS: Final = 8
+# libjpeg's JPEG_MAX_DIMENSION (jmorecfg.h); the header's field holds little more.
+_MOST_ROWS: Final = 65_500
 # Of libjpeg's JWRN_HIT_MARKER and JWRN_JPEG_EOF (jerror.h); should its words change, ``_decode_twice`` decides.
 _DATA_MISSING: Final = "premature end"
 
@@ -104,10 +106,10 @@ def _decode_with_more_rows(content: bytes, head: JpegHead) -> NDArray[Any] | Non
     """
     if content.rfind(END_MARKER) < head.scan_at:
         raise corrupt("the JPEG ends before its end marker")
-    if not paints_missing_rows_gray():
-        return None
     unit = 1 if head.code == _LOSSLESS else _BLOCK_ROWS
     whole = -(-head.frame.rows // unit) * unit
+    if whole + unit > _MOST_ROWS or not paints_missing_rows_gray():
+        return None
     with codec_wall():
         longer = np.asarray(imagecodecs.jpeg8_decode(with_rows(content, head, whole + unit)))
     is_gray = bool((longer[whole:] == 1 << (head.frame.precision - 1)).all())

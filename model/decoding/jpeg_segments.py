@@ -84,15 +84,18 @@ def parse_frame_header(body: bytes) -> FrameHeader:
 
 
 def scans_are_complete(content: bytes) -> bool:
-    """Whether the end marker stands behind the last scan, thumbnails inside of segments aside."""
+    """Whether an end marker stands behind the first scan's header, thumbnails inside of segments aside."""
     position = 2
     for _ in range(MAXIMUM_SEGMENTS):
         match = _MARKER_IN_SCAN.search(content, position)
         if match is None:
             return False
         marker, position = content[match.end() - 1], match.end()
+        if marker == START_OF_SCAN:
+            # From behind, where it mostly is: nothing else within a scan looks like it.
+            return content.rfind(bytes([0xFF, END_OF_IMAGE]), position) >= 0
         if marker == END_OF_IMAGE:
-            return True
+            return False
         if marker not in STANDALONE:
             position += int.from_bytes(content[position : position + 2], "big")
     return False

@@ -27,6 +27,8 @@ _SPARE_DATA_BYTES: Final = 4096
 # The filter type, and an empty block where an encoder flushes after every row; interlacing has almost twice the rows.
 _SPARE_ROW_BYTES: Final = 16
 _DATA, _END, _TRANSPARENCY, _HEADER = b"IDAT", b"IEND", b"tRNS", b"IHDR"
+# Empty, with its checksum (PNG 11.2.5): one that states a length is damage.
+_END_CHUNK: Final = b"\0\0\0\0IEND\xaeB`\x82"
 # A chunk whose name begins with a small letter may be ignored (PNG 5.4), and libpng ignores those that are damaged.
 _ANCILLARY_BIT: Final = 0x20
 _DECODERS: Final = ("deflate_crc32", "deflate_decode", "png_decode")
@@ -87,6 +89,8 @@ def _read_chunks(content: bytes) -> _Chunks:
             raise corrupt("the PNG ends before its end chunk")
         length, name = struct.unpack_from(">I4s", content, position)
         if name == _END:
+            if content[position : position + len(_END_CHUNK)] != _END_CHUNK:
+                raise corrupt("the PNG's end chunk is damaged")
             return _Chunks(data=tuple(data), is_plain=is_plain)
         if name == _DATA:
             # The data's pieces stand together, or are no longer the picture's (PNG 5.6).

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from model.decoding.header import Header
 from model.errors import CorruptImage, Reason, UnsuitableImage
-from model.image import LEAST_CONTRAST, GrayImage
+from model.image import LEAST_CONTRAST, GrayImage, Pixels
 from model.kernels import count_values
+from model.shrinking import WHITE, shrink
 
 _LOOK_AT_SIDE: Final = 512
 _FINEST: Final = 65535
@@ -53,14 +55,17 @@ def gate_image(image: GrayImage, header: Header) -> None:
     _require_size_of(header, rows, columns, image.reduction)
     # Percentiles of a sample: a film has no structure finer than this that would make it less blank.
     steps = max(1, rows // _LOOK_AT_SIDE), max(1, columns // _LOOK_AT_SIDE)
-    sample = image.shown(steps)
-    if _contrast(sample) < LEAST_CONTRAST:
+    sampled: NDArray[Any] = np.ascontiguousarray(image.pixels[:: steps[0], :: steps[1]])
+    sample = replace(image, pixels=sampled)
+    levels, counts = _levels_of(sample)
+    shown = replace(sample, pixels=levels[np.newaxis]).shown()[0]
+    if _contrast(shown, counts) < LEAST_CONTRAST:
         raise UnsuitableImage(Reason.BLANK, "the film shows next to no contrast")
-    shown = _without_borders(sample)
-    ratio = (shown.shape[0] * steps[0] * image.pixel_aspect) / (shown.shape[1] * steps[1])
+    lit = replace(sample, pixels=sample.pixels[_within_borders(_is_lit(sample, levels[shown > LEAST_CONTRAST]))])
+    ratio = (lit.pixels.shape[0] * steps[0] * image.pixel_aspect) / (lit.pixels.shape[1] * steps[1])
     if not 1 / _LARGEST_SHOWN_RATIO <= ratio <= _LARGEST_SHOWN_RATIO:
         raise UnsuitableImage(Reason.ASPECT, "within its borders longer than four times its width, or the reverse")
-    if _is_negative(shown):
+    if _is_negative(_coarse(lit)):
         raise UnsuitableImage(Reason.INVERTED, "black and white are exchanged")
 
 
@@ -71,16 +76,44 @@ def _require_size_of(header: Header, rows: int, columns: int, reduction: int) ->
         raise CorruptImage(Reason.DECODE_ERROR, "the pixels do not belong to this header")
 
 
-def _contrast(shown: NDArray[np.float32]) -> float:
-    """Return how far the darkest and the brightest hundredth are apart; counted, which takes a fifth of sorting."""
-    counts = count_values((shown * _FINEST).astype(np.uint16))
-    darkest, brightest = np.searchsorted(np.cumsum(counts), (0.01 * shown.size, 0.99 * shown.size))
+def _levels_of(sample: GrayImage) -> tuple[Pixels, NDArray[np.int64]]:
+    """Return the stored values that occur, and how often: what each looks like has to be asked once, not per pixel."""
+    counts = count_values(sample.pixels)
+    bits = np.flatnonzero(counts)
+    unsigned = bits.astype(np.uint8 if sample.pixels.dtype.itemsize == 1 else np.uint16)
+    return unsigned.view(sample.pixels.dtype), counts[bits]
+
+
+def _contrast(shown: NDArray[np.float32], counts: NDArray[np.int64]) -> float:
+    """Return how far the darkest and the brightest hundredth are apart, of levels that occur so often."""
+    grays = (shown * _FINEST).astype(np.uint16)
+    order = np.argsort(grays, kind="stable")
+    below = np.cumsum(counts[order])
+    darkest, brightest = grays[order[np.searchsorted(below, (0.01 * below[-1], 0.99 * below[-1]))]].tolist()
     return float(brightest - darkest) / _FINEST
+
+
+def _is_lit(sample: GrayImage, lit: Pixels) -> NDArray[np.bool_]:
+    """Return which pixels hold one of the values ``lit``; between the least and the largest only padding is none."""
+    pixels = sample.pixels
+    if not lit.size:
+        return np.zeros(pixels.shape, np.bool_)
+    is_lit = (pixels >= lit.min()) & (pixels <= lit.max())
+    if sample.padding is not None:
+        is_lit &= (pixels < sample.padding[0]) | (pixels > sample.padding[1])
+    return np.asarray(is_lit)
+
+
+def _coarse(film: GrayImage) -> NDArray[np.float32]:
+    """Return the film as ``(rows, columns)`` gray, 0 to 1: in fields already, unless it is smaller than these."""
+    if min(film.pixels.shape) < _FIELDS:
+        return film.shown()
+    return shrink(film, _FIELDS, _FIELDS) / np.float32(WHITE)
 
 
 def is_inverted(shown: NDArray[np.float32]) -> bool:
     """Return whether a film ``(rows, columns)``, 0 black to 1 white, looks like the negative of a chest film."""
-    return _is_negative(_without_borders(shown))
+    return _is_negative(shown[_within_borders(shown > LEAST_CONTRAST)])
 
 
 def _is_negative(shown: NDArray[np.float32]) -> bool:
@@ -99,13 +132,12 @@ def chest_likeness(shown: NDArray[np.float32]) -> float:
     return float((fields * chest).sum()) / norm if norm > 0 else 0.0
 
 
-def _without_borders(shown: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the film within rows and columns that hold nothing but black: padding, shutters, collimation.
+def _within_borders(is_lit: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns within those that hold nothing but black: padding, shutters, collimation.
 
-    A film that is all black stays as it is.
+    All of them where all is black.
     """
-    is_lit = shown > LEAST_CONTRAST
-    if not is_lit.any():
-        return shown
     rows, columns = np.flatnonzero(is_lit.any(axis=1)), np.flatnonzero(is_lit.any(axis=0))
-    return shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if not rows.size:
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -65,6 +65,8 @@ def area_means(
     shape
         Rows and columns of the result, at most those of ``extent``.
     """
+    for taken, asked, there in zip(extent, shape, pixels.shape, strict=True):
+        assert 1 <= asked <= taken <= there, "the loop checks no bounds"
     means = np.empty(shape, dtype=np.float32)
     _loops().add_areas(np.require(pixels, requirements=["C", "A"]), *extent, scale, means)
     return means
@@ -72,10 +74,9 @@ def area_means(
 
 def count_values(pixels: NDArray[Any]) -> NDArray[np.int64]:
     """Return how often each value occurs, in the order of bits: ``(256,)`` of uint8, else ``(65536,)``; 2^32 in all."""
-    counters = np.zeros((_COUNTERS, _VALUES_OF_A_WORD), dtype=np.uint32)
+    counters = np.zeros((_COUNTERS, 2 ** (8 * pixels.dtype.itemsize)), dtype=np.uint32)
     _loops().count(_words(pixels), counters)
-    values = 2 ** (8 * pixels.dtype.itemsize)
-    return np.asarray(counters[:, :values].sum(axis=0, dtype=np.uint32), dtype=np.int64)
+    return np.asarray(counters.sum(axis=0, dtype=np.uint32), dtype=np.int64)
 
 
 def look_up(pixels: NDArray[Any], table: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -27,7 +27,7 @@ _WORDS = _array(types.uint16, 1)
 
 @njit
 def _add_row(sums, pixels, row, weight, scale):  # type: ignore[no-untyped-def]
-    """Add one row's values, clipped and weighted. Vectorised by LLVM: 16 columns at a time with AVX-512."""
+    """Add one row's values, clipped and weighted. Vectorised by LLVM: 8 columns at a time with AVX."""
     for column in range(len(sums) - 1):
         level = np.float32(pixels[row, column]) - scale.base
         sums[column] += weight * min(max(level, scale.low), scale.high)

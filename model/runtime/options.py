@@ -6,6 +6,8 @@ Knows no session; ``session`` opens one with these.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +40,9 @@ _OPENVINO_NAMES: Final = {Precision.FP32: "f32", Precision.BF16: "bf16", Precisi
 class Engines:
     """How TensorRT's engines are built and kept; no other provider asks.
 
-    ``directory`` keeps them from one start to the next, ``None`` builds them each time. Whoever can write it decides
-    what is computed. ``largest_batch`` is the largest number of films that an engine is built for.
+    ``directory`` keeps them from one start to the next, ``None`` builds them each time. An engine is a program: whoever
+    can write there decides what is computed, so that it has to be closed to others. ``largest_batch`` is the largest
+    number of films that an engine is built for.
     """
 
     directory: Path | None = None
@@ -54,13 +57,21 @@ class Engines:
         Raises
         ------
         ProviderUnavailable
-            If the directory cannot be made.
+            If the directory cannot be made, or others can write there.
         """
         if self.directory is None:
             return None
-        place = self.directory / digest / f"{precision}-onnxruntime-{ort.__version__}"
+        of_bundle = self.directory / digest
+        place = of_bundle / f"{precision}-onnxruntime-{ort.__version__}"
         try:
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            for directory in (self.directory, of_bundle, place):
+                directory.mkdir(mode=0o700, exist_ok=True)
+                if not _is_closed(directory.stat()):
+                    raise ProviderUnavailable(
+                        f"the engine cache {directory} can be written by others; it has to be this user's or root's, "
+                        f"without write permission for group and others (chmod go-w)"
+                    )
         except OSError as error:
             raise ProviderUnavailable(
                 f"the engine cache {self.directory} cannot be written: {error.strerror}"
@@ -144,6 +155,11 @@ def _tensorrt(manifest: Manifest, precision: Precision, place: Path | None, *, l
             "trt_timing_cache_path": str(place),
         }
     return options
+
+
+def _is_closed(status: os.stat_result) -> bool:
+    is_shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid in (os.geteuid(), 0) and not is_shared
 
 
 def _flag(is_on: bool) -> str:

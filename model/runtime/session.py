@@ -83,8 +83,9 @@ def open_network(
     for choice in order[:-1]:
         try:
             return _open(bundle, choice, precision, threads=threads, engines=engines)
-        except (ProviderUnavailable, BundleIncompatible):
-            _logger.warning("provider failed to load", extra={"action": "provider_failed", "provider": choice.value})
+        except (ProviderUnavailable, BundleIncompatible) as error:
+            fields = {"provider": choice.value, "code": error.code, "why": str(error)}
+            _logger.warning("provider failed to load", extra={"action": "provider_failed", **fields})
     return _open(bundle, order[-1], precision, threads=threads, engines=engines)
 
 

@@ -75,6 +75,7 @@ class Changes:
         self._waking: asyncio.TimerHandle | None = None
         self._woken_at = 0.0
         self._is_in_doubt = True
+        self._wakes_for_good = False
 
     # -- who listens ---------------------------------------------------------------------------------------------------
     @property
@@ -116,7 +117,13 @@ class Changes:
         self._waking = None
         self._woken_at = time.monotonic()
         self._news.set()
-        self._news = asyncio.Event()
+        if not self._wakes_for_good:
+            self._news = asyncio.Event()
+
+    def wake_for_good(self) -> None:
+        """Wake who waits, and whoever is about to: nobody waits any more."""
+        self._wakes_for_good = True
+        self.wake_all()
 
     # -- the reader ----------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -138,14 +145,16 @@ class Changes:
         """Take over what the stream holds: all of it at a start, later what was missed.
 
         Where the last change that was heard is not in the stream any more, nobody knows what was missed: a Redis that
-        forgot, another one, or too long an outage. Every place from before is void then.
+        forgot, another one, or too long an outage. Nor where the first one kept is missing from a stream that is short
+        enough to hold it: Redis forgot, and something happened since. Every place from before is void then.
         """
         self._is_in_doubt = False
         with translate_redis_errors():
             tail: Any = await self._redis.xrevrange(keys.EVENTS, count=self._most)
         entries, last = [entry for entry, _ in tail], self.last_entry
         is_whole = len(tail) < self._most
-        if last in entries:
+        has_forgotten = is_whole and bool(self._kept) and self._kept[0].entry not in entries
+        if last in entries and not has_forgotten:
             self._hear(tail[: entries.index(last)][::-1])
             return
         if last == _BEFORE_ALL and is_whole:  # nothing had ever happened: all of this was missed

@@ -138,9 +138,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         self._has_progress = True
-        if not self.cycle.body:
+        waiting: bytes | bytearray = self.cycle.body
+        if not waiting:
             # Bytes are handed on as they are; uvicorn's bytearray would take a copy of them, to be copied once more.
             self.cycle.body = b""  # type: ignore[assignment]  # += and bytes() are all that is done with it
+        elif isinstance(waiting, bytes):
+            # Many chunks in one read: added to bytes, each would cost a copy of all before it.
+            self.cycle.body = bytearray(waiting)
         super().on_body(body)
 
     def on_message_complete(self) -> None:

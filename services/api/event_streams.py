@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from services.jobs.errors import JobsError
 
 # Half of the connections of a gateway: uploads and polls need some, too.
 MOST_STREAMS: Final = 2048
+# Half of these: a thousand dashboards that share a key find room, and no key takes that of all others.
+MOST_OF_A_KEY: Final = 1024
 # Below the minute after which proxies cut a silent connection; also how late a session's end is noticed.
 HEARTBEAT_SECONDS: Final = 15.0
 # When browsers come again. Not all at the same moment, where a gateway was restarted.
@@ -62,28 +65,40 @@ class EventStreams:
         guard: Guard,
         *,
         most: int = MOST_STREAMS,
+        most_of_a_key: int = MOST_OF_A_KEY,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._changes = changes
         self._guard = guard
         self._most = most
+        self._most_of_a_key = most_of_a_key
         self._heartbeat_seconds = heartbeat_seconds
         self._is_stopping = False
-        self.open = 0
+        self._open: Counter[str | None] = Counter()
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return self._open.total()
 
     def stream(self, listener: Listener) -> AsyncIterator[bytes]:
-        """Return the stream's bytes, as they come; raise ``StreamsBusy`` where as many are open as may be."""
-        if self.open >= self._most:
+        """Return the stream's bytes, as they come; raise ``StreamsBusy`` where as many are open as may be.
+
+        The caller of an open gateway has no key, and no limit of its own.
+        """
+        key_id = listener.caller.key_id
+        if self.open >= self._most or (key_id is not None and self._open[key_id] >= self._most_of_a_key):
             raise StreamsBusy("Too many event streams are open. Poll, or come again after Retry-After seconds.")
         return self._counted(listener)
 
     def stop(self) -> None:
         """End every stream: a process that stops must not be held up by them."""
         self._is_stopping = True
-        self._changes.wake_all()
+        self._changes.wake_for_good()
 
     async def _counted(self, listener: Listener) -> AsyncIterator[bytes]:
-        self.open += 1
+        key_id = listener.caller.key_id
+        self._open[key_id] += 1
         try:
             async with aclosing(self._frames(listener)) as stream:
                 async for frames in stream:
@@ -91,7 +106,9 @@ class EventStreams:
         except (ApiError, JobsError):
             return  # key or session ended, or nobody can say: whoever may still listen comes again
         finally:
-            self.open -= 1
+            self._open[key_id] -= 1
+            if not self._open[key_id]:
+                del self._open[key_id]
 
     async def _frames(self, listener: Listener) -> AsyncGenerator[bytes, None]:
         clock = asyncio.get_running_loop().time

@@ -1,4 +1,4 @@
-"""A received payload becomes a job: header read, kept in the spool, submitted. Knows no HTTP.
+"""A received payload becomes a job: header read, looked up, kept in the spool, submitted. Knows no HTTP.
 
 The order is the guarantee (RELIABILITY.md §3): payload and sidecar are durable before Redis hears of them, and a film
 is acknowledged only after Redis has it. What fails in between leaves nothing, or a file that reconcile finds.
@@ -30,17 +30,28 @@ class Placement:
     claims: Claims = field(default_factory=Claims)
 
 
-async def ingest(
-    upload: Upload, declared: ImageFormat | None, placement: Placement, *, spool: Spool, queue: JobQueue
-) -> Submission:
-    """Make a payload durable and submit it; a film that is known already keeps its record.
+def read_job(upload: Upload, declared: ImageFormat | None, placement: Placement) -> Job:
+    """Return the job that a whole payload makes; reads its header, and may block.
 
     Raises
     ------
     UnsupportedFormat, CorruptImage
-        If the header cannot be read; nothing is kept.
+        If the header cannot be read.
     MediaTypeMismatch, ClaimsNotAllowed
-        If what was declared contradicts the header; nothing is kept.
+        If what was declared contradicts the header.
+    SpoolFull, SpoolUnavailable
+        If the last bytes of a large payload cannot be written.
+    """
+    header = inspect_header(upload.content())
+    _check_declared(header, declared, placement)
+    return _job(upload, header, placement)
+
+
+async def ingest(upload: Upload, job: Job, *, spool: Spool, queue: JobQueue) -> Submission:
+    """Make a payload durable and submit it; a film that is known already keeps its record.
+
+    Raises
+    ------
     SpoolFull, SpoolUnavailable
         If the payload cannot be made durable; nothing is kept.
     QueueFull, SiteShareUsed
@@ -48,9 +59,8 @@ async def ingest(
     QueueUnavailable
         If nobody knows whether the submit took effect; the payload stays, and reconcile decides.
     """
-    job = await asyncio.to_thread(_inspect, upload, declared, placement)
-    # Neither a film that is sent again nor one that has no room costs a disk sync. What changes in the moment until it
-    # is submitted is seen there.
+    # Neither a film that is sent again nor one that has no room costs a disk sync; a small one, no file. What changes
+    # in the moment until it is submitted is seen there.
     known = await queue.look_up(job)
     if known is not None:
         return Submission(record=known, is_new=False)
@@ -63,12 +73,6 @@ async def ingest(
     if not submission.is_new:
         await asyncio.to_thread(spool.remove, job.payload)
     return submission
-
-
-def _inspect(upload: Upload, declared: ImageFormat | None, placement: Placement) -> Job:
-    header = inspect_header(upload.path)
-    _check_declared(header, declared, placement)
-    return _job(upload, header, placement)
 
 
 def _check_declared(header: Header, declared: ImageFormat | None, placement: Placement) -> None:

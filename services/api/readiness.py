@@ -85,12 +85,9 @@ class Readiness:
             If this process has not compared the spool with Redis as it is now.
         """
         await self._queue.check_durability()
-        await asyncio.to_thread(self._probe_spool)
+        await asyncio.to_thread(self._spool.probe)
         if self._compared_with is None or await self._queue.identity() != self._compared_with:
             raise NotReconciled("Queue and spool are being compared; repeat after Retry-After seconds.")
-
-    def _probe_spool(self) -> None:
-        self._spool.begin().discard()
 
     def _note(self, trouble: str | None) -> None:
         """Log what keeps the two from being compared, once."""

@@ -1,15 +1,14 @@
 """An upload on its way into the spool: bounded in number, size and time, hashed while it streams.
 
-Knows HTTP and the spool; does not know what a film is. File work happens in threads, a mebibyte at a time, so that
-slow disks and large films block no other request. What arrives is copied nowhere on its way from the connection to the
-file; only crumbs are joined.
+Knows HTTP and the spool; does not know what a film is: who reads its header is handed in. Hashing and files are the
+business of threads, a mebibyte at a time, so that slow disks and large films block no other request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +30,7 @@ from services.api.errors import (
 )
 from services.api.multipart import OVERHEAD_BYTES, SingleFileBody
 from services.jobs.disk import Buffer
+from services.jobs.records import Job
 from services.jobs.settings import ApiSettings
 from services.jobs.spool import Spool
 from services.jobs.upload import Upload
@@ -40,21 +40,25 @@ ANY_FORMAT: Final = "application/octet-stream"
 MEDIA_TYPES: Final = (*(image_format.value for image_format in ImageFormat), ANY_FORMAT, MULTIPART)
 
 _WRITE_BYTES: Final = 1024 * 1024
-# Pieces below this are joined: a sender of single bytes must not make a mebibyte of them cost forty.
+# Pieces below this are joined as they come: a sender of single bytes must not make a mebibyte of them cost forty.
 _CRUMB_BYTES: Final = 16 * 1024
-# Up to this a body is read before anybody asks for room for it: asking costs more than reading.
+# Up to this a body stays in memory until there is room for it; none of it is written before.
 SMALL_BYTES: Final = _WRITE_BYTES
 # Slower than this on average, once the idle limit has passed, is an attack or a dead line (RELIABILITY.md §4).
 _SLOWEST_BYTES_PER_SECOND: Final = 64 * 1024
 _HTTP_DEFAULT_TYPES: Final = ("", ANY_FORMAT)
 
 
+# What makes a job of a whole payload and the format that its sender declared, if one; called in a thread.
+JobReader = Callable[[Upload, ImageFormat | None], Job]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReceivedPayload:
-    """A whole payload in the spool, not yet kept. ``declared`` is what the caller says it is, if anything."""
+    """A whole payload, not yet kept, and the job that it makes."""
 
     upload: Upload
-    declared: ImageFormat | None
+    job: Job
 
 
 class Uploads:
@@ -66,8 +70,8 @@ class Uploads:
         self.in_flight = 0
 
     @asynccontextmanager
-    async def receive(self, request: Request) -> AsyncIterator[ReceivedPayload]:
-        """Stream the request's body into the spool; what is not kept inside the context is removed after it.
+    async def receive(self, request: Request, read_job: JobReader) -> AsyncIterator[ReceivedPayload]:
+        """Stream the request's body into an upload; what is not kept inside the context is removed after it.
 
         Raises
         ------
@@ -79,7 +83,7 @@ class Uploads:
             At the first write, of a mebibyte at most, or at a later one.
         UploadTimeout, UploadAborted
             While streaming.
-        EmptyPayload, DigestMismatch
+        EmptyPayload, DigestMismatch, and what ``read_job`` raises
             After the last byte.
         """
         body = _Body(request, self._settings.max_payload_bytes)
@@ -88,12 +92,14 @@ class Uploads:
         self.in_flight += 1
         arriving = _Arriving(self._spool)
         try:
-            yield await self._fill(arriving, body, request)
+            await self._fill(arriving, body, request)
+            # The whole of a small film is hashed and read here, in one thread: every hop into one costs more than that.
+            yield await asyncio.to_thread(_close, arriving, body, read_job)
         finally:
             arriving.discard()
             self.in_flight -= 1
 
-    async def _fill(self, arriving: _Arriving, body: _Body, request: Request) -> ReceivedPayload:
+    async def _fill(self, arriving: _Arriving, body: _Body, request: Request) -> None:
         async for chunk in self._chunks(request):
             arriving.add(body.payload_of(chunk))
             if arriving.size_bytes > self._settings.max_payload_bytes:
@@ -103,8 +109,6 @@ class Uploads:
         body.check_whole()
         if arriving.size_bytes == 0:
             raise EmptyPayload("The body is empty. Send the film's bytes as the body.")
-        upload = await asyncio.to_thread(arriving.write)
-        return ReceivedPayload(upload=upload, declared=body.close(upload))
 
     async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
         clock, limits = asyncio.get_running_loop().time, self._settings
@@ -129,6 +133,11 @@ class Uploads:
             received += len(chunk)
             waited_seconds += clock() - asked
             yield chunk
+
+
+def _close(arriving: _Arriving, body: _Body, read_job: JobReader) -> ReceivedPayload:
+    upload = arriving.write()
+    return ReceivedPayload(upload=upload, job=read_job(upload, body.close(upload)))
 
 
 class _Arriving:
@@ -207,7 +216,7 @@ class _Body:
             self._multipart.close()
 
     def close(self, upload: Upload) -> ImageFormat | None:
-        """Check the written body; return the format that its sender declared, if one."""
+        """Check the whole body; return the format that its sender declared, if one."""
         declared = self._media_type
         if self._multipart is not None:
             declared = _media_type(self._multipart.part_content_type)

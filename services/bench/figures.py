@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from services.bench.load import Run
+from services.bench.load import Run, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,12 @@ class Measured:
             outcome=Latency.of([sample.ended - sample.due for sample in good]),
             lag=Latency.of([sample.sent - sample.due for sample in counted]),
         )
+
+    @classmethod
+    def of_some(cls, ended: Sequence[Sample], *, warm_up_seconds: float = 0.0) -> Measured:
+        """Return what a run amounts to that was ended early: the films that had ended, until the last of them."""
+        seconds = max((sample.ended for sample in ended), default=0.0)
+        return cls.of(Run(samples=tuple(ended), seconds=seconds), warm_up_seconds=warm_up_seconds)
 
     def document(self) -> dict[str, object]:
         """Return it as JSON takes it."""

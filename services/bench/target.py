@@ -22,6 +22,8 @@ _WAIT_SECONDS: Final = 20
 _ACCEPTED: Final = 202
 # A sender that is asked to wait longer would only sit out the rest of the run.
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+# A service that is away for a moment is not asked thousands of times meanwhile.
+_UNREACHABLE_PAUSE_SECONDS: Final = 0.5
 
 
 class Follow(StrEnum):
@@ -63,7 +65,8 @@ class TriageTarget:
             answer = await self._pool.request("POST", self._post, headers={"content-type": media_type}, body=(payload,))
             return await self._followed(answer)
         except Undelivered as error:
-            return Ending(kind=error.code, is_good=False)
+            pause = _UNREACHABLE_PAUSE_SECONDS if error.code == "unreachable" else 0.0
+            return Ending(kind=error.code, is_good=False, pause_seconds=pause)
         except ValidationError:
             return Ending(kind="no_record", is_good=False)
 

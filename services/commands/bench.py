@@ -10,16 +10,19 @@ import typer
 import uvloop
 
 from services.bench.arrivals import Arrivals
+from services.bench.figures import Measured
 from services.bench.films import CannotStamp, FilmKind, Template, drawn_films, films_of
+from services.bench.load import Sample
 from services.bench.machine import machine_facts
 from services.bench.report import document, save, show, shown_progress
-from services.bench.run import BenchOptions, measure
+from services.bench.run import BenchOptions, NoService, measure
 from services.bench.target import Follow, TargetOptions
 from services.jobs.records import Priority
 from services.submit.client import DEFAULT_URL, files_in, is_service_url
 
 _EXIT_FAILED: Final = 1
 _EXIT_WRONG_USAGE: Final = 2
+_EXIT_INTERRUPTED: Final = 130
 
 
 def bench(
@@ -45,7 +48,10 @@ def bench(
     """Put load on a service and measure when films are taken and when they have their outcomes.
 
     Every film is told apart by a stamp in its bytes, gets a record and takes room in the spool until retention: not for
-    a service that patients depend on. Exits 0 when every film had an outcome, 1 when some had none, 2 for wrong usage.
+    a service that patients depend on. Ctrl-C ends a run early and keeps what was measured.
+
+    Exits 0 when every film had an outcome, 1 when some had none or nothing answered, 2 for wrong usage, 130 after
+    Ctrl-C.
     """
     if not is_service_url(url):
         raise _wrong("--url must be http:// or https:// and a host")
@@ -66,12 +72,27 @@ def bench(
 
 
 def _run(options: BenchOptions, templates: list[Template], out: Path | None, *, sent: str) -> None:
-    started = machine_facts()
+    started, ended = machine_facts(), list[Sample]()
     with shown_progress(seconds=options.seconds, films=options.films) as on_sample:
-        measured = uvloop.run(measure(options, templates, on_sample))
+
+        def note(sample: Sample) -> None:
+            ended.append(sample)
+            on_sample(sample)
+
+        try:
+            measured, is_whole = uvloop.run(measure(options, templates, note)), True
+        except NoService as error:
+            print(f"cxr-triage bench: {error}", file=sys.stderr)
+            raise typer.Exit(_EXIT_FAILED) from error
+        except KeyboardInterrupt:
+            measured, is_whole = Measured.of_some(ended, warm_up_seconds=options.warm_up_seconds), False
     show(measured)
     if out is not None:
-        save(out, document(measured, load=options.described() | {"films_sent": sent}, started=started))
+        load = options.described() | {"films_sent": sent, "is_whole": is_whole}
+        save(out, document(measured, load=load, started=started))
+    if not is_whole:
+        print("cxr-triage bench: interrupted; films on their way then are not counted", file=sys.stderr)
+        raise typer.Exit(_EXIT_INTERRUPTED)
     if measured.failed or not measured.sent:
         raise typer.Exit(_EXIT_FAILED)
 

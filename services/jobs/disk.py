@@ -17,9 +17,8 @@ from services.jobs.errors import SpoolFull, SpoolUnavailable
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 # ext4 takes page cache in blocks as large as a write. In a guest whose hypervisor takes free memory back (virtio's free
-# page reporting) large blocks are not there any more, and each of their pages costs a fault of the host: a new file of
-# 15 MB took 44 ms of processor time in pieces of 128 KiB and more, 4.1 in pieces of 64 (reporting from 128 KiB, Linux
-# 6.18, 2026-11-21). Elsewhere smaller pieces cost next to nothing.
+# page reporting) large blocks are often not there any more, and each of their pages costs a fault of the host
+# (docs/decisions/0021-gateway-cost.md has figures). Elsewhere smaller pieces cost next to nothing.
 _PIECE_BYTES = 64 * 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 

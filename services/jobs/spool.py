@@ -93,11 +93,19 @@ class Spool:
         return self._path(payload).is_file()
 
     def begin(self) -> Upload:
-        """Open an upload; raise SpoolFull if quota or free space is used up, SpoolUnavailable if not writable."""
+        """Begin an upload; raise SpoolFull if quota or free space is used up."""
         self._quota.recount_if_stale()
         self._quota.arrive(0)
         self._quota.check_room()
         return Upload(self._quota, self._draft())
+
+    def probe(self) -> None:
+        """Return where an upload could be written; raise SpoolFull or SpoolUnavailable where not."""
+        upload = self.begin()
+        try:
+            upload.flush()
+        finally:
+            upload.discard()
 
     def keep(self, upload: Upload, job: Job) -> None:
         """Make payload and sidecar durable under ``job.payload``; on return a power cut loses neither.
@@ -108,10 +116,15 @@ class Spool:
         """
         payload = self._path(job.payload)
         sidecar = _sidecar(payload)
+        description = dump_job(job).encode()
         try:
             with translate_disk_errors():
-                self._make_room_for(payload)
-                write_durably(sidecar, dump_job(job).encode())
+                try:
+                    write_durably(sidecar, description)
+                except FileNotFoundError:  # the first film of its folder
+                    payload.parent.mkdir(mode=0o700, exist_ok=True)
+                    sync_directory(self._directory)
+                    write_durably(sidecar, description)
                 upload.settle(payload)
                 sync_directory(payload.parent)
         except (SpoolFull, SpoolUnavailable):
@@ -193,7 +206,7 @@ class Spool:
             if self.has(payload):  # else it was removed meanwhile, with its sidecar
                 _report_unreadable(payload, type(error).__name__)
             return None
-        if job.payload != payload:
+        if job.payload != payload or job.id != film_id_of(payload):
             _report_unreadable(payload, "of another payload")
             return None
         return job
@@ -226,11 +239,6 @@ class Spool:
         if not is_picture_suffix(suffix):
             raise ValueError("a picture is named by what it is and by the digest of a model")
         return path.with_name(path.name + suffix)
-
-    def _make_room_for(self, payload: Path) -> None:
-        if not payload.parent.is_dir():
-            payload.parent.mkdir(mode=0o700, exist_ok=True)
-            sync_directory(self._directory)
 
 
 def _sidecar(payload: Path) -> Path:

@@ -54,8 +54,12 @@ class Folder:
         """Yield sidecars and pictures without their payload."""
         for name, entry in self.entries.items():
             beside = _BESIDE.fullmatch(name)
-            if beside is not None and beside[1] not in self.entries:
-                yield Path(entry.path)
+            if beside is None or beside[1] in self.entries:
+                continue
+            path = Path(entry.path)
+            # Asked once more: some file systems' listings miss a name while others change, and a payload needs these.
+            if not path.with_name(beside[1]).exists():
+                yield path
 
     def usage(self) -> Usage:
         """Return what it takes; a file of somebody else counts as a payload."""

@@ -92,7 +92,7 @@ class Batcher:
 
     ``run`` must be running for a score to come. One batch is scored at a time, so that two never share the cores, and
     in a thread, so that the event loop stays free for heartbeats and probes. Whatever was decoded meanwhile is the next
-    batch: on a CPU, where company gains nothing (PERFORMANCE.md §A finding 2), that is all; a GPU's batch, whose policy
+    batch: on a CPU, where company gains little (PERFORMANCE.md §A finding 2), that is all; a GPU's batch, whose policy
     has patience, waits for more while films are on their way, and starts at once where none is.
 
     ``new_memory`` returns room for so many films, ``(n, 1, s, s)`` uint8, from where the scorer reads fastest.

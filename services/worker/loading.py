@@ -50,7 +50,7 @@ class LoadedBundle:
     @property
     def shown(self) -> ShownBundle:
         """What metrics say of it."""
-        return ShownBundle(model=self.serving.model, precision=self.precision)
+        return ShownBundle(model=self.serving.model, provider=self.provider, precision=self.precision)
 
 
 class BundleLoader:

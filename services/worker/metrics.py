@@ -45,19 +45,20 @@ READY = Gauge("cxr_worker_ready", "1 while the worker may be counted on, else 0.
 MODEL_INFO = Gauge(
     "cxr_model_info",
     "Bundles that are loaded: the one that is serving, and a candidate; always 1.",
-    ["digest", "role", "name", "version", "precision"],
+    ["digest", "role", "name", "version", "provider", "precision"],
 )
 BUNDLES_REFUSED = Counter("cxr_bundles_refused_total", "Candidate bundles that this worker refused.", ["code"])
 WORKER_INFO = Gauge(
-    "cxr_worker_info", "How this worker runs; always 1.", ["provider", "threads", "decoders", "sandbox"]
+    "cxr_worker_info", "How this worker was started; always 1.", ["provider", "threads", "decoders", "sandbox"]
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownBundle:
-    """A loaded bundle as metrics show it: what it is called, and what it is computed in."""
+    """A loaded bundle as metrics show it: what it is called, where it runs, and what it is computed in."""
 
     model: ModelReference
+    provider: str
     precision: str
 
 
@@ -82,7 +83,9 @@ def show_bundles(*, serving: ShownBundle, candidate: ShownBundle | None = None) 
     for role, shown in (("serving", serving), ("candidate", candidate)):
         if shown is not None:
             model = shown.model
-            MODEL_INFO.labels(short(model.digest), role, model.name, model.version, shown.precision).set(1)
+            MODEL_INFO.labels(
+                short(model.digest), role, model.name, model.version, shown.provider, shown.precision
+            ).set(1)
 
 
 def describe(*, provider: str, threads: int, decoders: int, sandbox: str) -> None:

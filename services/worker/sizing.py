@@ -10,8 +10,9 @@ from services.worker.batching import BatchPolicy
 from services.worker.cores import cores
 
 _MOST_DECODERS: Final = 32
-# A CPU's gain from company: none in fp32 and bf16, 9 to 18 % in int8 with 4 films, and no more with 32 (PERFORMANCE.md
-# §A). A batch that is longer than need be keeps its first film waiting for its last.
+# A CPU's gain from company: none to 11 % in fp32 by machine, 9 to 18 % in int8 with 4 films, and no more with 32
+# (PERFORMANCE.md §A, docs/decisions/0020-batches.md). A batch that is longer than need be keeps its first film waiting
+# for its last.
 _CPU_BATCH: Final = 4
 _GPU_BATCH: Final = 32
 

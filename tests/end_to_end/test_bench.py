@@ -1,16 +1,20 @@
 """``cxr-triage bench`` against a running stack."""
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from benchmarks.service import Role, Service
+from services.jobs import keys
+from services.standalone.data_directory import socket_of
 from tests.end_to_end.test_cli import SCRIPT
 from tests.support.films import CT_STORAGE, dicom_film, jpeg_film, png_film
-from tests.support.gateway import environment
+from tests.support.gateway import environment, wait_until
 from tests.support.stack import StackProcess
 
 
@@ -66,11 +70,42 @@ def test_open_loop_has_its_rate_and_one_request_can_wait_for_the_outcome(
     assert saved(out)["load"]["loop"] == "open"
 
 
-def test_films_without_an_outcome_fail_the_run_and_are_counted(tmp_path: Path) -> None:
+def test_films_without_an_outcome_fail_the_run_and_are_counted(running_stack: StackProcess, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    answer = bench("--url", "http://127.0.0.1:9", "--films", 3, "--kind", "jpeg", "--out", out)
+    options = ("--url", running_stack.wait_ready(), "--films", 3, "--kind", "jpeg", "--site", "not a site")
+    answer = bench(*options, "--out", out)
+    assert answer.returncode == 1, answer.stderr
+    assert saved(out)["measured"]["failed"] == 3
+
+
+def test_nothing_is_sent_where_nothing_answers(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    answer = bench("--url", "http://127.0.0.1:9", "--kind", "jpeg", "--out", out)
     assert answer.returncode == 1
-    assert saved(out)["measured"]["ended"] == {"unreachable": 3}
+    assert answer.stderr == "cxr-triage bench: no service answers there (unreachable)\n"
+    assert not out.exists()
+
+
+def test_interrupted_run_keeps_what_it_has_measured(running_stack: StackProcess, tmp_path: Path) -> None:
+    url, out = running_stack.wait_ready(), tmp_path / "bench.json"
+    before = _instances(running_stack)
+    command = [str(SCRIPT), "bench", "--kind", "jpeg", "--url", url, "--seconds", "250", "--warm-up", "0"]
+    with subprocess.Popen(
+        [*command, "--out", str(out)], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        # Eight are sent at once, and another only when one has ended.
+        wait_until(lambda: _instances(running_stack) > before + 8, what="a film with an outcome")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert saved(out)["measured"]["sent"] >= 1
+    assert saved(out)["load"]["is_whole"] is False
+
+
+def _instances(stack: StackProcess) -> int:
+    with redis.Redis(unix_socket_path=str(socket_of(stack.data_dir))) as client:
+        return sum(1 for _ in client.scan_iter(match=keys.instance("*")))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess
 from tests.support.raw_http import Answer, connect, exchange, read_answers
 from tests.support.redis_server import RedisServer
@@ -146,6 +148,16 @@ def test_chunk_extensions_and_trailers_of_a_fair_size_do_no_harm(gateway: Gatewa
     body = b'3;name="value"\r\nabc\r\n0\r\nContent-Encoding: gzip\r\n\r\n'
     (answer,) = exchange(gateway, CHUNKED + body, stop_after=1)
     assert (answer.status, answer.problem_code) == (415, "unsupported_format"), "the trailer is no header"
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 20_000])
+def test_film_is_the_same_however_many_chunks_come_at_once(gateway: GatewayProcess, chunk_bytes: int) -> None:
+    film = png_film(seed=5)
+    chunks = [film[start : start + chunk_bytes] for start in range(0, len(film), chunk_bytes)]
+    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    (answer,) = exchange(gateway, CHUNKED + body + b"0\r\n\r\n", stop_after=1)
+    assert answer.status == 202
+    assert json.loads(answer.body)["sha256"] == hashlib.sha256(film).hexdigest()
 
 
 @pytest.mark.parametrize(

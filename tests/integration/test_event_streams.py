@@ -124,6 +124,23 @@ async def test_doubt_changes_nothing_where_redis_remembers_and_voids_every_place
         assert changes.place_after(heard[1].entry) is None
 
 
+async def test_redis_that_forgot_is_found_out_also_when_something_happened_since(
+    queue: JobQueue, redis_client: Redis
+) -> None:
+    heard: list[Change] = []
+    async with reading(redis_client, heard=heard.append) as changes:
+        await queue.submit(make_job())
+        await eventually(lambda: len(heard) == 1)
+        await redis_client.delete(keys.EVENTS)
+        await queue.submit(make_job())
+        await eventually(lambda: len(heard) == 2)
+        place = changes.end
+        changes.doubt()
+        await eventually(lambda: changes.since(place) is None)
+        assert changes.place_after(heard[0].entry) is None
+        assert changes.last_entry == heard[1].entry
+
+
 async def test_doubt_voids_nothing_where_nothing_had_happened_yet(queue: JobQueue, redis_client: Redis) -> None:
     heard: list[Change] = []
     async with reading(redis_client, heard=heard.append) as changes:
@@ -232,6 +249,42 @@ async def test_who_reads_too_slowly_is_cut_off(queue: JobQueue, redis_client: Re
         for _ in range(5):
             await queue.submit(make_job())
         await eventually(lambda: changes.end >= begun + 5)
+        assert await rest_of(stream) == []
+
+
+async def test_key_has_so_many_streams_and_leaves_room_for_others(
+    redis_client: Redis, guarded: Guard, key_id: str
+) -> None:
+    caller = Caller(key_id=key_id, roles=frozenset({Role.READ}))
+    async with reading(redis_client) as changes:
+        streams = EventStreams(changes, guarded, most=3, most_of_a_key=1)
+        stream = streams.stream(listener(caller))
+        await anext(stream)
+        with pytest.raises(StreamsBusy):
+            streams.stream(listener(caller))
+        streams.stream(listener(replace(caller, key_id="another")))
+        await stream.aclose()  # type: ignore[attr-defined]  # it is an asynchronous generator
+        await anext(streams.stream(listener(caller)))
+
+
+async def test_stream_ends_when_its_key_is_for_other_sites_by_now(
+    redis_client: Redis, guarded: Guard, key_id: str
+) -> None:
+    caller = Caller(key_id=key_id, roles=frozenset({Role.READ}), sites=frozenset({"elsewhere"}))
+    async with reading(redis_client) as changes:
+        assert len(await rest_of(EventStreams(changes, guarded).stream(listener(caller)))) == 1
+
+
+async def test_stop_ends_streams_that_do_not_wait_at_that_moment(redis_client: Redis, open_door: Guard) -> None:
+    async with reading(redis_client) as changes:
+        streams = EventStreams(changes, open_door, heartbeat_seconds=10 * PATIENCE_SECONDS)
+        stream = streams.stream(listener())
+        await anext(stream)
+        place = changes.end
+        streams.stop()
+        changes.wake_all()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await changes.wait(place, 10 * PATIENCE_SECONDS)
         assert await rest_of(stream) == []
 
 

@@ -509,6 +509,9 @@ def test_full_queue_answers_503_and_keeps_nothing(redis_server: RedisServer, tmp
             kept = len(spool_files(tmp_path / "spool"))
             assert problem_code(post(client, png_film(seed=72)), 503) == "queue_full"
             assert len(spool_files(tmp_path / "spool")) == kept
+            with raw_request(gateway, "Content-Type: image/png\r\nContent-Length: 9\r\nExpect: 100-continue") as asking:
+                assert asking.recv(4096).startswith(b"HTTP/1.1 503 "), "not asked for a film that has no room"
+            assert post(client, png_film(seed=70)).status_code == 202, "a film that is known needs no room"
             assert post(client, png_film(seed=72), priority="stat").status_code == 202, "the reserve is for stat"
             assert problem_code(post(client, png_film(seed=73), priority="stat"), 503) == "queue_full"
 

@@ -24,6 +24,8 @@ from services.jobs.errors import PictureGone, SpoolFull, SpoolUnavailable
 from services.jobs.quota import Usage
 from services.jobs.records import Job, Picture
 from services.jobs.spool import ABANDONED_SECONDS, Spool
+from services.jobs.stored import dump_job
+from services.jobs.upload import Upload
 from tests.support.jobs import make_job
 from tests.support.spools import journal
 
@@ -36,6 +38,19 @@ def keep(spool: Spool, content: bytes = b"film") -> Job:
     job = make_job(content=content)
     spool.keep(upload, job)
     return job
+
+
+def begun(spool: Spool) -> Upload:
+    """Return an upload that is large enough to have a file."""
+    upload = spool.begin()
+    upload.write(b"a" * 1024**2)
+    return upload
+
+
+def path_of(upload: Upload) -> Path:
+    path = upload.content()
+    assert isinstance(path, Path)
+    return path
 
 
 def files(spool_directory: Path) -> list[Path]:
@@ -63,8 +78,53 @@ def test_upload_counts_and_hashes_while_it_is_written(spool: Spool) -> None:
     assert upload.write(b"one ") == 4
     assert upload.write(b"two") == upload.size_bytes == 7
     assert upload.sha256() == hashlib.sha256(b"one two").hexdigest()
-    assert upload.path.read_bytes() == b"one two", "the header is read from it before it is kept"
+    assert upload.content() == b"one two", "the header is read from it before it is kept"
     upload.discard()
+
+
+def test_small_upload_is_no_file_before_it_is_kept_and_a_large_one_is_one_draft(spool: Spool, directory: Path) -> None:
+    small = spool.begin()
+    small.write(b"film")
+    assert files(directory) == []
+    large = begun(spool)
+    large.write(b"rest")
+    content = path_of(large)
+    assert files(directory) == [content]
+    assert content.read_bytes() == b"a" * 1024**2 + b"rest"
+    for upload, expected in ((small, b"film"), (large, b"a" * 1024**2 + b"rest")):
+        job = make_job(content=expected)
+        spool.keep(upload, job)
+        assert spool.read(job).read_bytes() == expected
+    assert list((directory / "tmp").iterdir()) == []
+
+
+def test_pieces_of_any_kind_are_one_payload(spool: Spool) -> None:
+    upload = spool.begin()
+    upload.write(b"by", bytearray(b"tes"), memoryview(b"and views")[3:])
+    assert upload.content() == b"bytes views"
+    assert upload.sha256() == hashlib.sha256(b"bytes views").hexdigest()
+    upload.discard()
+
+
+def test_probe_writes_and_leaves_nothing(spool: Spool, directory: Path) -> None:
+    spool.probe()
+    assert files(directory) == []
+    (directory / "tmp").rmdir()
+    with pytest.raises(SpoolUnavailable):
+        spool.probe()
+    assert spool.usage.payload_bytes == 0
+
+
+def test_folder_that_somebody_cleared_away_is_made_again(spool: Spool, directory: Path) -> None:
+    job = keep(spool)
+    folder = spool.read(job).parent
+    spool.remove(job.payload)
+    folder.rmdir()
+    again = spool.begin()
+    again.write(b"film")
+    spool.keep(again, job)
+    assert spool.read(job).read_bytes() == b"film"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_upload_is_invisible_until_kept_and_gone_when_discarded(spool: Spool, directory: Path) -> None:
@@ -230,7 +290,7 @@ def test_quota_counts_what_is_kept_and_what_is_arriving(directory: Path) -> None
     refused = spool.begin()
     with pytest.raises(SpoolFull):
         refused.write(b"123")
-    assert not refused.path.exists()
+    assert spool.usage.payload_bytes == 8
     arriving.write(b"12")
     arriving.discard()
     assert spool.usage.payload_bytes == 5
@@ -298,8 +358,8 @@ def largest_file(size_bytes: int) -> Iterator[None]:
 
 def test_write_that_the_disk_refuses_leaves_nothing(spool: Spool, directory: Path) -> None:
     upload = spool.begin()
-    with largest_file(10), pytest.raises(SpoolUnavailable):
-        upload.write(b"x" * 100)
+    with largest_file(1024**2), pytest.raises(SpoolUnavailable):
+        upload.write(b"x" * (1024**2 + 100))
     assert files(directory) == []
     assert spool.usage.payload_bytes == 0
 
@@ -419,20 +479,26 @@ def test_sidecar_of_another_payload_is_not_believed(spool: Spool) -> None:
     assert journal(spool) == [second]
 
 
+def test_sidecar_that_names_another_film_is_not_believed(spool: Spool) -> None:
+    first, second = keep(spool, b"first"), keep(spool, b"second")
+    path = spool.read(first)
+    path.with_name(path.name + ".json").write_text(dump_job(replace(first, id=second.id)))
+    assert journal(spool) == [second]
+
+
 def test_tidy_removes_only_what_was_abandoned_an_hour_ago(spool: Spool, directory: Path) -> None:
     job = keep(spool)
     orphan = spool.read(job).with_name(make_job().payload + ".json")
     orphan.write_bytes(b"{}")
-    abandoned = spool.begin()
-    arriving = spool.begin()
-    make_older(abandoned.path, 2 * ABANDONED_SECONDS)
+    abandoned, arriving = begun(spool), begun(spool)
+    make_older(path_of(abandoned), 2 * ABANDONED_SECONDS)
     make_older(spool.read(job), 2 * ABANDONED_SECONDS)
     make_older(spool.read(job).with_name(job.payload + ".json"), 2 * ABANDONED_SECONDS)
     assert spool.tidy() == 1
     assert orphan.exists()
     make_older(orphan, 2 * ABANDONED_SECONDS)
     assert spool.tidy() == 1
-    assert arriving.path.exists()
+    assert path_of(arriving).exists()
     assert spool.read(job).exists()
     arriving.discard()
     abandoned.discard()

@@ -92,7 +92,8 @@ async def test_every_worker_switches_and_one_that_starts_later_serves_the_same(
     assert await scored_by(queue, spool, 1) == "own"
     await operator(activation, queue).activate(digest, is_tried=False)
     assert await scored_by(queue, spool, 2) == "explaining"
-    assert f'digest="{digest[:12]}",name="explaining",precision="fp32",role="serving"' in first.get("/metrics")[1]
+    labels = f'digest="{digest[:12]}",name="explaining",precision="fp32",provider="cpu",role="serving"'
+    assert labels in first.get("/metrics")[1]
     assert first.terminate() == 0
     workers.start()
     assert await scored_by(queue, spool, 3) == "explaining"

@@ -172,6 +172,22 @@ async def test_revision_changes_with_every_visible_change_and_only_then(
     assert len(set(seen)) == 4, "also after Redis lost everything no revision comes again"
 
 
+async def test_revision_that_was_lost_with_the_end_of_the_append_only_file_does_not_come_again(
+    queue: JobQueue, worklist: Worklist, redis_client: Redis
+) -> None:
+    await submit(queue, "1.2.3")
+    kept = await redis_client.get(keys.REVISION)
+    assert kept is not None
+    lost: list[str] = []
+    for _ in range(3):
+        await submit(queue, "1.2.3")
+        lost.append(await worklist.revision())
+    await redis_client.set(keys.REVISION, kept)
+    for _ in range(5):
+        await submit(queue, "1.2.3")
+        assert await worklist.revision() not in lost, "somebody may have kept a page of it"
+
+
 @pytest.mark.parametrize("beside", [None, SCORED_FLAGGED, unread()])
 async def test_revision_changes_when_a_study_becomes_overdue(
     queue: JobQueue, redis_client: Redis, beside: Decision | None

@@ -133,8 +133,18 @@ class Guard:
         return caller_of(key, session)
 
     def check_again(self, caller: Caller) -> None:
-        """Return if a caller that was let in a while ago would still be; raise ``Unauthenticated`` if its key ended."""
-        if caller.key_id is not None and self._keys is not None and self._keys.find(caller.key_id) is None:
+        """Return if a caller that was let in a while ago would still be, to as much.
+
+        Raises
+        ------
+        Unauthenticated
+            If its key ended, or is for other roles or sites by now.
+        """
+        if caller.key_id is None or self._keys is None:
+            return
+        key = self._keys.find(caller.key_id)
+        now = None if key is None else caller_of(key)
+        if now is None or (now.roles, now.sites) != (caller.roles, caller.sites):
             raise Unauthenticated(_KEY_ENDED)
 
     async def check_session(self, request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -13,7 +14,7 @@ from model.demographics import OLDEST_YEARS
 from model.errors import ModelError
 from services.api.errors import ApiError
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
-from services.api.ingest import Placement, ingest
+from services.api.ingest import Placement, ingest, read_job
 from services.api.metrics import ACCEPTED, KNOWN, SOURCE_HTTP
 from services.api.problems import documented
 from services.api.scopes import SITE_PATTERN, Caller, Role, needs
@@ -147,19 +148,21 @@ async def _receive(request: Request, query: SubmitQuery, gateway: Gateway, calle
     placement = query.placement(caller)
     with gateway.quotas.upload(caller):
         await _check_room(request, placement, gateway)
-        async with gateway.uploads.receive(request) as payload:
-            submission = await ingest(
-                payload.upload, payload.declared, placement, spool=gateway.spool, queue=gateway.queue
-            )
+        async with gateway.uploads.receive(request, partial(read_job, placement=placement)) as payload:
+            submission = await ingest(payload.upload, payload.job, spool=gateway.spool, queue=gateway.queue)
             gateway.metrics.payload_bytes.observe(payload.upload.size_bytes)
             return submission
 
 
 async def _check_room(request: Request, placement: Placement, gateway: Gateway) -> None:
-    """Look whether there is room: a caller with a large film learns of a full queue before sending it."""
+    """Look whether there is room: who sends a large film, or asks whether to send, learns of a full queue before.
+
+    A small film is looked up before anything of it is written, and that look says so as well. To read so much costs
+    less than to ask once more, and leaves a refused sender its connection.
+    """
     declared = request.headers.get("content-length", "")
     declared_bytes = int(declared) if declared.isdecimal() else 0
-    if not 0 < declared_bytes <= SMALL_BYTES:
+    if "expect" in request.headers or not 0 < declared_bytes <= SMALL_BYTES:
         await gateway.queue.check_room(priority=placement.priority, site=placement.site, payload_bytes=declared_bytes)
 
 

@@ -3,10 +3,10 @@
 local function publish(film, state, outcome)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'id', film.id, 'state', state, 'outcome', outcome,
     'study', film.study, 'site', film.site)
-  if redis.call('INCR', REVISION) == 1 then
-    -- Starts at the clock, so that a Redis that lost everything never repeats an old revision.
-    redis.call('SET', REVISION, string.format('%.0f', now_ms() * 1000))
-  end
+  -- Never behind the clock's microseconds, so that a Redis that lost everything, or the end of its file, repeats no old
+  -- revision: pages are kept by it, at gateways and in browsers.
+  local now, before = redis.call('TIME'), tonumber(redis.call('GET', REVISION)) or 0
+  redis.call('SET', REVISION, string.format('%.0f', math.max(before + 1, now[1] * 1e6 + now[2])))
 end
 
 -- DESIGN §6: flagged > not_assessed > pending > not_flagged. A lateral beside a scored frontal does not rank.

@@ -49,7 +49,7 @@ class WorkerSettings(BaseSettings):
     engine_cache: Path | None = Field(
         default=None,
         description="Where TensorRT's engines are kept from one start to the next; absent, each start builds them, for "
-        "minutes. Whoever can write it decides what is computed.",
+        "minutes. Engines are programs: a directory that others can write stops the worker.",
     )
     threads: int = Field(
         default=0,

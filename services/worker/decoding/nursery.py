@@ -30,7 +30,7 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPEN
 # glibc (mallopt(3)) gives freed buffers of a film's size back to the kernel, which clears every page of them again for
 # the next film: 7,700 faults and a third of the processor time of a CR of 15 MB in RLE. Children keep them instead.
 MEMORY_IS_KEPT: Final = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(128 * 1024**2)}
-# The first zygote on a machine compiles the loops: 3 s of processor time, more on the clock where all cores are busy.
+# The first zygote on a machine compiles the loops: 4 s of processor time, more on the clock where all cores are busy.
 _START_SECONDS: Final = 180.0
 # A killed process that is still there after this long hangs in the kernel, in a read of the spool perhaps.
 _EXIT_SECONDS: Final = 5.0

@@ -34,7 +34,7 @@ def test_provider_that_is_not_there_is_no_figure(bundle: Path) -> None:
 
 
 def test_batcher_and_bare_session_are_measured_on_the_same_tensors(bundle: Path) -> None:
-    found = batcher_against_session(bundle, Provider.CPU, "CPUExecutionProvider", batch=4, batches=5)
+    found = batcher_against_session(bundle, Provider.CPU, batch=4, batches=5)
     assert (found["network"], found["batch"]) == ("bundle", 4)
     assert found["session"] > 0
     assert found["batcher"] > 0

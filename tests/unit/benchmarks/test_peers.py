@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import benchmarks.peers
-from benchmarks.peers.ceiling import Ceiling
+from benchmarks.machine import first_cores, pinned
+from benchmarks.peers.ceiling import Ceiling, measure_ceiling
 from benchmarks.peers.cells import Cell
 from benchmarks.peers.contenders import PEERS_CONSTRAINTS, Kind, contenders, faster_precisions
 from benchmarks.peers.table import Table, goal_rows
 from benchmarks.results import Row
 from services.bench.figures import Latency, Measured
+from tests.support.bundles import write_tiny_bundle
+from tests.support.films import png_film
 
 PROGRAMS = Path(benchmarks.peers.__path__[0]) / "servers"
 EVERYONE = contenders(2) + faster_precisions(2)
-CEILING = Ceiling(cores=2, model_ms=36.0, decode_ms=4.0)
+CEILING = Ceiling(cores=2, model_ms={"1 x 2 threads, batch 1": 39.0, "2 x 1 thread, batch 4": 36.0}, decode_ms=4.0)
 
 
 def cell(
@@ -74,6 +78,7 @@ def test_no_contender_has_more_threads_at_work_than_there_are_cores() -> None:
 def test_the_ceiling_is_what_the_cores_can_do_when_nothing_else_costs_anything() -> None:
     assert CEILING.per_second == 50.0
     row = rows(cell("this service", 45.0), cell("Mosec", 40.0))["fp32 end to end, share of the ceiling"]
+    assert "36.0 (2 x 1 thread, batch 4)" in row.note
     assert row.measured == pytest.approx(0.9)
     assert row.met
 
@@ -105,7 +110,7 @@ def test_what_could_not_be_measured_says_why() -> None:
 
 def test_a_service_that_did_not_come_up_has_no_figures_and_meets_no_goal() -> None:
     found = rows(cell("Mosec", 40.0), **{"this service": "no Redis"})
-    assert found
+    assert found.keys() == rows(cell("this service", 45.0), cell("Mosec", 40.0)).keys()
     assert all(row.measured is None and row.met is None and row.note == "no Redis" for row in found.values())
 
 
@@ -116,8 +121,34 @@ def test_a_machine_that_was_busy_with_other_work_meets_and_misses_no_goal() -> N
 
 
 def test_failures_stand_beside_a_contenders_figures() -> None:
-    (row,) = Table(EVERYONE, [cell("LitServe", 30.0, failed=7)]).told()
+    (row,) = Table(EVERYONE, [cell("LitServe", 30.0, failed=7)]).told({})
     assert "7 of 200 failed" in row.note
+
+
+def test_peers_that_could_not_be_had_stand_on_the_page_and_beside_what_is_claimed() -> None:
+    why = {"Mosec": "no package index", "this service, int8": "left out of quick runs"}
+    assert rows(cell("this service", 45.0), cell("LitServe", 40.0), **why)[
+        "fp32 end to end, above every peer"
+    ].note.endswith("without Mosec")
+    *_, peer, ours = Table(EVERYONE, [cell("LitServe", 30.0)]).told(why)
+    assert (peer.row, peer.measured, peer.note) == ("Mosec", None, "no package index")
+    assert ours.row == "this service, int8"
+
+
+def test_the_setup_that_lost_stands_beside_the_one_that_was_measured() -> None:
+    lost = replace(cell("Mosec", 28.0), setup="batches of 8, 2 threads")
+    (row,) = Table(EVERYONE, [cell("Mosec", 31.0)], [cell("Mosec", 30.0), lost]).told({})
+    assert "2 x 1 thread" in row.note
+    assert "than batches of 8, 2 threads 28.0 films/s" in row.note
+
+
+def test_the_ceiling_takes_every_way_to_run_the_network(tmp_path: Path) -> None:
+    network = write_tiny_bundle(tmp_path / "bundle") / "model.onnx"
+    with pinned(first_cores(2)):
+        found = measure_ceiling(network, png_film(), rounds=1)
+    assert len(found.model_ms) == (2 if found.cores == 1 else 4)
+    assert found.cheapest in found.model_ms
+    assert found.decode_ms > 0
 
 
 def test_only_what_decodes_as_its_examples_do_is_a_usual_peer() -> None:

@@ -49,4 +49,5 @@ def test_int8_bundle_says_what_it_is_and_is_quantised(bundles: Path) -> None:
     assert bundle.manifest.precision == "int8"
     operators = {node.op_type for node in onnx.load_model_from_string(bundle.network).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    assert "Relu" not in operators, "it would be computed in float, between two conversions"
     Scorer(bundle, provider=Provider.CPU, threads=1).verify_golden()

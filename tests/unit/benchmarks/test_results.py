@@ -47,7 +47,7 @@ def test_part_is_read_as_it_was_written(tmp_path: Path) -> None:
     document = written(tmp_path, "cost", {"table": []}, row)
     assert document["rows"] == [asdict(row)]
     assert document["versions"]["peer"] == "1.2.3"
-    assert {"processor", "cores", "load", "load_after"} <= set(document["machine"])
+    assert {"processor", "cores", "load", "other_cores"} <= set(document["machine"])
     assert [path.name for path in tmp_path.iterdir()] == ["cost.json"]
     assert read_part(tmp_path, "peers") is None
 
@@ -64,23 +64,26 @@ def test_page_tells_what_was_met_missed_and_not_measured(tmp_path: Path) -> None
         Row.told("without a goal", measured=3, unit="films/s"),
     )
     document = written(tmp_path, "cost", {"table": []}, *rows)
-    document["machine"]["load"] = 4.2
+    document["machine"] |= {"cores": 2, "other_cores": 0.42}
     text = page({"cost": document})
     assert "1 met, 1 missed, 1 not measured here." in text
     assert "| fast enough | 2.00 x | 1.00 x | met |  |" in text
     assert r"| change \|dp\| | 2.00 ms | 1.00 ms | missed | a note |" in text
     assert "| no GPU | – | 1.00 x | not measured | none here |" in text
-    assert "busy before this part began (load 4.2)" in text
+    assert "Other work had 0.4 of 2 cores while this part ran" in text
     assert text.count("This part was not run.") == len(PARTS) - 1
 
 
 # One line of what each part writes, as its plot reads it.
 _DATA: dict[str, dict[str, Any]] = {
-    "decoding": {"table": [{"item": "PNG", "usual_ms": 13.0, "ours_ms": 5.0}]},
+    "decoding": {"table": [{"item": "PNG", "usual_ms": 13.0, "ours_ms": 5.0, "times": 2.6}]},
     "model_limit": {
         "table": [{"network": "ResNet50 224", "label": "cpu fp32", "threads": 2, "speeds": [{"per_second": 50.0}]}]
     },
-    "cost": {"table": [{"film": "PNG", "by_role_ms": {"gateway": 1.0, "redis": 0.3}}]},
+    "cost": {
+        "table": [{"film": "PNG", "by_role_ms": {"gateway": 1.0, "redis": 0.3}}],
+        "floor": {"PNG": {"total_ms": 0.9}},
+    },
     "depth": {"table": [{"depth": 10, "per_second": 90.0, "memory": {"worker": [(0.0, 200.0), (1.0, 201.0)]}}]},
     "scaling": {"table": [{"workers": 1, "per_second": [25.0, 26.0]}, {"workers": 2, "per_second": [48.0, 47.0]}]},
     "peers": {

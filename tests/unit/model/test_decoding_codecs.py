@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from typing import Any
 
 import imagecodecs
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 
+from model.decoding.codecs import decode_frame
 from model.decoding.decode import decode
 from model.decoding.inspect import inspect_header
 from model.decoding.jpeg import decode_jpeg
@@ -163,6 +165,19 @@ def test_frame_of_another_size_never_reaches_the_codec(syntax: str) -> None:
 
 
 _SOF = (0xC0, 0xC1, 0xC3, 0xF7)
+
+
+def test_rle_segment_of_more_than_the_film_is_never_unpacked() -> None:
+    """Two bytes stand for 128: a film of 64 MiB would come to 4 GiB."""
+    segment = b"\x81\x05" * 500_000
+    frame = struct.pack("<16L", 1, 64, *[0] * 14) + segment
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptImage):
+            decode_frame(frame, films.RLE, 100, 100, 1)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(frame)
+    finally:
+        tracemalloc.stop()
 
 
 def test_colour_frame_in_a_gray_film_is_corrupt() -> None:

@@ -188,6 +188,12 @@ def test_film_that_ends_in_the_gray_of_missing_data_is_whole(bits: int, shape: t
     np.testing.assert_array_equal(decode_jpeg(twelve_bits(middle)), middle)
 
 
+@pytest.mark.parametrize("rows", [65_499, 65_500])
+def test_the_longest_film_that_a_header_can_state_is_whole(rows: int) -> None:
+    pixels = noise(16, rows=rows, columns=1)
+    np.testing.assert_array_equal(decode_jpeg(lossless(pixels, 16)), pixels)
+
+
 def test_the_installed_libjpeg_tells_deep_films_that_lack_data_in_one_decode() -> None:
     assert paints_missing_rows_gray()
 

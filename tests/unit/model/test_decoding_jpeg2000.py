@@ -29,9 +29,9 @@ ROWS, COLUMNS = 160, 200
 
 
 def reduced(pixels: Any, syntax: str, reduction: int) -> NDArray[Any]:
-    return decode_frame(
-        films.encode_frame(pixels, syntax), syntax, *pixels.shape, pixels.dtype.itemsize, reduction=reduction
-    )
+    rows, columns = pixels.shape
+    frame = films.encode_frame(pixels, syntax)
+    return decode_frame(frame, syntax, rows, columns, pixels.dtype.itemsize, reduction=reduction)
 
 
 @every_kind
@@ -54,6 +54,19 @@ def test_reduced_film_lies_where_the_film_does(reduction: int) -> None:
     means = ramp.reshape(256 // reduction, reduction, 256 // reduction, reduction).mean(axis=(1, 3))
     inner = slice(2, -2)  # at the borders a wavelet mirrors the film
     assert np.abs(found[inner, inner] - means[inner, inner]).max() <= 1
+
+
+@every_kind
+@pytest.mark.parametrize("reduction", [2, 4])
+def test_reduced_film_is_no_smoother_than_the_film(syntax: str, reduction: int) -> None:
+    """Waves as long as four pixels of a tensor keep their height: a smoother film would score lower."""
+    side, length = 512, 8 * reduction
+    wave = 2048 + 1000 * np.sin(2 * np.pi * np.arange(side) / length)
+    pixels = np.tile(np.rint(wave), (side, 1)).astype(np.uint16)
+    found = reduced(pixels, syntax, reduction).astype(float)
+    means = pixels.reshape(side // reduction, reduction, side // reduction, reduction).mean(axis=(1, 3))
+    inner = slice(8, -8)
+    assert 0.97 < found[inner, inner].std() / means[inner, inner].std() < 1.05
 
 
 @every_kind
@@ -81,6 +94,24 @@ def test_no_cut_of_a_reduced_film_is_painted_over(syntax: str, reduction: int) -
         for end in (b"", b"\xff\xd9"):
             with pytest.raises(CorruptImage):
                 decode_frame(cut + end, syntax, ROWS, COLUMNS, 2, reduction=reduction)
+
+
+@every_kind
+def test_zeros_in_place_of_what_was_not_received_are_noticed(syntax: str) -> None:
+    """OpenJPEG takes zeros for packets of blocks that hold nothing, and does not miss the end marker."""
+    frame = films.encode_frame(films.phantom_pixels(rows=ROWS, columns=COLUMNS, bits=12), syntax)
+    for received in np.linspace(len(frame) // 4, len(frame) - 2, 20).astype(int):
+        with pytest.raises(CorruptImage):
+            decode_frame(frame[:received] + bytes(len(frame) - received), syntax, ROWS, COLUMNS, 2)
+
+
+@every_kind
+@pytest.mark.parametrize("behind", [b"\0", b"\xff", b"\0" * 100], ids=["a zero", "a one", "zeros"])
+def test_padding_behind_the_end_marker_does_no_harm(syntax: str, behind: bytes) -> None:
+    pixels = films.phantom_pixels(rows=ROWS, columns=COLUMNS, bits=12)
+    frame = films.encode_frame(pixels, syntax)
+    expected = decode_frame(frame, syntax, ROWS, COLUMNS, 2)
+    np.testing.assert_array_equal(decode_frame(frame + behind, syntax, ROWS, COLUMNS, 2), expected)
 
 
 def test_tile_part_up_to_the_end_is_decoded_exactly() -> None:

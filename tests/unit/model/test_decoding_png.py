@@ -128,6 +128,7 @@ DAMAGED: Final[dict[str, Callable[[], bytes]]] = {
     "a bit of the data": lambda: _wrong_checksum(gray_png(PIXELS, zlib.compress(PLAIN)), 80),
     "an unknown chunk that matters": lambda: gray_png(PIXELS, zlib.compress(PLAIN), chunk(b"ABCD", b"")),
     "no end": lambda: gray_png(PIXELS, zlib.compress(PLAIN))[:-12],
+    "an end that states a length": lambda: _wrong_checksum(gray_png(PIXELS, zlib.compress(PLAIN)), -9),
     "half an end": lambda: gray_png(PIXELS, zlib.compress(PLAIN))[:-6],
 }
 

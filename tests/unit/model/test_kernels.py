@@ -54,6 +54,14 @@ def test_other_types_are_refused_instead_of_compiled() -> None:
         area_means(np.zeros((4, 4), np.float64), (4, 4), (2, 2), SCALE)
 
 
+@pytest.mark.parametrize(
+    ("extent", "shape"), [((5, 4), (2, 2)), ((4, 5), (2, 2)), ((2, 4), (3, 2)), ((4, 4), (0, 2)), ((0, 4), (0, 2))]
+)
+def test_nothing_is_read_beyond_the_last_pixel(extent: tuple[int, int], shape: tuple[int, int]) -> None:
+    with pytest.raises(AssertionError):
+        area_means(np.zeros((4, 4), np.uint8), extent, shape, SCALE)
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """Return a folder with a copy of ``model`` whose loops nobody has compiled."""
@@ -63,10 +71,13 @@ def package(tmp_path: Path) -> Path:
 
 
 def load_kernels(package: Path) -> None:
-    """Load the copy's loops in a process of their own, with neither a home nor a cache directory of the user's."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "NUMBA_CACHE_DIR")}
-    environment |= {"PYTHONPATH": str(package), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    """Load the copy's loops in a process of their own, whose home anybody may have written to."""
+    home = package / "home"
+    home.mkdir(exist_ok=True)
+    places = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"), str(home))
+    environment = os.environ | places | {"PYTHONPATH": str(package)}
     subprocess.run([sys.executable, "-P", "-W", "error", "-c", LOAD], env=environment, cwd=package, check=True)
+    assert not list(home.iterdir()), "machine code comes from beside the source, or from the compiler"
 
 
 def cached(package: Path) -> list[Path]:

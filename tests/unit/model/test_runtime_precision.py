@@ -230,6 +230,21 @@ def test_an_engine_cache_that_cannot_be_written_stops_the_worker(bundle: Bundle,
         choices(Provider.TENSORRT, bundle, Precision.FP16, directory=tmp_path / "file")
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777], ids=oct)
+def test_an_engine_cache_that_others_can_write_stops_the_worker(bundle: Bundle, tmp_path: Path, mode: int) -> None:
+    """An engine is a program, and TensorRT runs the one that it finds."""
+    shared = tmp_path / "engines"
+    choices(Provider.TENSORRT, bundle, Precision.FP16, directory=shared)
+    place = shared / bundle.digest
+    for directory in (shared, place, next(place.iterdir())):
+        before = directory.stat().st_mode
+        directory.chmod(mode)
+        with pytest.raises(ProviderUnavailable, match="can be written by others"):
+            choices(Provider.TENSORRT, bundle, Precision.FP16, directory=shared)
+        directory.chmod(before)
+    choices(Provider.TENSORRT, bundle, Precision.FP16, directory=shared)
+
+
 def test_the_graph_for_fp16_computes_in_it_and_keeps_its_inputs_and_outputs(shipped: Bundle) -> None:
     before, after = (onnx.load_model_from_string(graph) for graph in (shipped.network, halved(shipped.network)))
     for part in ("input", "output"):

@@ -51,6 +51,12 @@ def test_film_that_ends_after_the_run_has_a_latency_and_no_part_in_the_rate() ->
     assert measured.outcome.max == 4000
 
 
+def test_run_that_was_ended_early_counts_what_had_ended() -> None:
+    measured = Measured.of_some([sample(0, 1), sample(1, 2.5)], warm_up_seconds=0.5)
+    assert (measured.sent, measured.seconds, measured.per_second) == (1, 2.0, 1.0)
+    assert Measured.of_some([]).sent == 0
+
+
 def test_generator_that_is_late_says_so() -> None:
     measured = Measured.of(Run(samples=(sample(0, 1, sent=0.25),), seconds=1))
     assert measured.lag is not None

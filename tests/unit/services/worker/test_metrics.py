@@ -63,11 +63,11 @@ def families(server: ProbeServer) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def test_the_exposition_parses_and_has_the_promised_names(server: ProbeServer) -> None:
-    metrics.show_bundles(serving=ShownBundle(model=SERVED, precision="bf16"))
+    metrics.show_bundles(serving=ShownBundle(model=SERVED, provider="openvino", precision="bf16"))
     metrics.describe(provider="cpu", threads=2, decoders=2, sandbox="seccomp")
     exposed = families(server)
     assert set(exposed) >= PROMISED
-    assert exposed["cxr_model_info"][("cxr_model_info", "ab" * 6, "tiny", "bf16", "serving", "0.0.1")] == 1
+    assert exposed["cxr_model_info"][("cxr_model_info", "ab" * 6, "tiny", "bf16", "openvino", "serving", "0.0.1")] == 1
 
 
 def test_a_scored_film_and_an_unread_one_are_counted_apart(server: ProbeServer) -> None:
@@ -97,18 +97,18 @@ def test_sites_that_the_settings_do_not_name_are_one(server: ProbeServer) -> Non
 
 
 def test_bundles_are_shown_by_role_and_only_while_they_are_loaded(server: ProbeServer) -> None:
-    serving = ShownBundle(model=SERVED, precision="fp32")
+    serving = ShownBundle(model=SERVED, provider="cuda", precision="fp32")
     following = ModelReference(name="next", version="0.0.2", digest="cd" * 32)
-    candidate = ShownBundle(model=following, precision="int8")
+    candidate = ShownBundle(model=following, provider="cpu", precision="int8")
 
     def shown() -> set[tuple[str, ...]]:
         return {labels[1:] for labels in families(server)["cxr_model_info"]}
 
     metrics.show_bundles(serving=serving, candidate=candidate)
-    served = ("ab" * 6, "tiny", "fp32", "serving", "0.0.1")
-    assert shown() == {served, ("cd" * 6, "next", "int8", "candidate", "0.0.2")}
+    served = ("ab" * 6, "tiny", "fp32", "cuda", "serving", "0.0.1")
+    assert shown() == {served, ("cd" * 6, "next", "int8", "cpu", "candidate", "0.0.2")}
     metrics.show_bundles(serving=candidate)
-    assert shown() == {("cd" * 6, "next", "int8", "serving", "0.0.2")}
+    assert shown() == {("cd" * 6, "next", "int8", "cpu", "serving", "0.0.2")}
 
 
 def test_a_worker_is_ready_only_while_it_takes_jobs_and_redis_answers(

@@ -37,15 +37,16 @@ def header(rows: int, columns: int, *, pixel_aspect: float = 1.0) -> Header:
 @pytest.mark.parametrize(
     ("rows", "columns", "side", "reduction"),
     [
-        (3000, 2500, 224, 4),  # 750: the preview's own size
-        (3000, 2500, 512, 2),  # 750 would be less than twice 512
-        (3000, 2500, 1024, 1),
-        (2500, 2048, 224, 4),
+        (3000, 2500, 128, 4),  # 750: the preview's own size
+        (3000, 2500, 224, 2),  # 750 would be less than four times 224
+        (3000, 2500, 512, 1),
+        (2500, 2048, 224, 2),
         (2000, 2000, 224, 1),  # its preview is shrunk by 3
-        (1024, 1024, 224, 2),
-        (1024, 1024, 512, 1),
+        (1024, 1024, 128, 2),
+        (1024, 1024, 224, 1),
         (768, 600, 128, 1),  # its preview is not shrunk
-        (6000, 4000, 224, 8),
+        (6000, 4000, 224, 4),
+        (6000, 4000, 128, 8),
     ],
 )
 def test_films_are_reduced_as_far_as_preview_and_tensor_allow(
@@ -68,7 +69,7 @@ def opened(payload: bytes, resolution: DecodeResolution) -> OpenedFilm:
     with tempfile.TemporaryFile() as file:
         file.write(payload)
         file.flush()
-        return open_film(order(payload, resolution=resolution), os.dup(file.fileno()))
+        return open_film(order(payload, side=128, resolution=resolution), os.dup(file.fileno()))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,25 @@ def test_a_container_that_sees_itself_as_the_root_group_has_its_quota(tmp_path: 
     assert allowed(tmp_path, quota="50000 100000", group="") == 1
 
 
+def test_a_quota_of_a_group_above_holds_for_those_below(tmp_path: Path) -> None:
+    (tmp_path / "machine.slice").mkdir()
+    (tmp_path / "machine.slice" / "cpu.max").write_text("100000 100000\n")
+    assert allowed(tmp_path, quota="max 100000") == 1
+    assert allowed(tmp_path, quota=f"{100000 * 10_000} 100000") == 1
+
+
+def test_a_container_that_knows_its_group_by_a_name_of_the_host_has_its_quota(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    membership = tmp_path / "membership"
+    membership.write_text("0::/system.slice/docker-1.scope\n")
+    assert cores(tmp_path, membership) == 1
+
+
+@pytest.mark.parametrize("quota", ["100000", "", "-1 100000"])
+def test_a_quota_that_makes_no_sense_never_stops_a_worker(tmp_path: Path, quota: str) -> None:
+    assert 1 <= allowed(tmp_path, quota=quota) <= BOUND
+
+
 def test_a_machine_without_control_groups_has_the_cores_that_the_process_is_bound_to(tmp_path: Path) -> None:
     assert cores(tmp_path, tmp_path / "absent") == BOUND
 

@@ -25,7 +25,8 @@ def drawings(seeds: range, *, size: int = SIZE) -> Tensor:
     for seed in seeds:
         film = chest_phantom(seed, rows=192, columns=192, opacity=seed % 3 / 3)
         strength = np.random.default_rng(seed).uniform(0.7, 1.4)
-        films.append(preprocess(GrayImage(pixels=film ** np.float32(strength), black=0.0, white=1.0), spec))
+        pixels = np.rint(film ** np.float32(strength) * 65535).astype(np.uint16)
+        films.append(preprocess(GrayImage(pixels=pixels, black=0.0, white=65535.0), spec))
     return np.stack(films)
 
 
