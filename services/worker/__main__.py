@@ -29,7 +29,7 @@ def main() -> int:
         configuration = Configuration.load()
         configure_logging(configuration.worker.log_format, "worker")
         loader = BundleLoader(configuration.worker)
-        asyncio.run(serve(loader.load_configured(), loader, configuration))
+        asyncio.run(serve(loader, configuration))
     except (ModelError, JobsError, WorkerError) as error:
         print(f"cxr-triage worker: {error.code}: {error}", file=sys.stderr)
         return EXIT_CANNOT_START

@@ -1,8 +1,7 @@
 """Builds a worker from its settings and runs it. The only place where its parts meet.
 
-Order matters: everything that can be wrong with this installation (bundle, provider, golden inputs, decoding children,
-port) ends the process before Redis is asked for anything. Redis itself is waited for, because machines that start
-together start in any order.
+Order matters: all that can be wrong with this installation (bundle, provider, golden inputs, decoding children, port)
+ends the process before Redis is asked for anything. Redis is waited for: machines start together in any order.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -52,27 +51,27 @@ logger = logging.getLogger(__name__)
 _LAST_WORDS_SECONDS: Final = 5.0
 
 
-async def serve(configured: LoadedBundle, loader: BundleLoader, configuration: Configuration) -> None:
-    """Work until SIGTERM or SIGINT, with ``configured`` until Redis names another bundle; then end the process with 0.
+async def serve(loader: BundleLoader, configuration: Configuration) -> None:
+    """Work until SIGTERM or SIGINT, with the configured bundle until Redis names another; then end the process with 0.
 
     Raises
     ------
-    DecodingUnavailable, SandboxUnavailable, PortTaken, SpoolUnavailable
-        If this installation cannot work; nothing was taken.
-    BundleError, ProviderUnavailable
-        If the active bundle cannot be served here; what was held is released.
+    BundleError, ProviderUnavailable, DecodingUnavailable, SandboxUnavailable, PortTaken, SpoolUnavailable
+        If this installation cannot work; nothing was taken. Or an active bundle here; what was held is released.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watchdog = Watchdog(seconds=configuration.worker.batch_deadline_seconds)
+    settings = configuration.worker
+    watchdog = Watchdog(seconds=settings.batch_deadline_seconds)
     metrics.name_sites(configuration.queue.sites)
+    decoding = _decoding(settings)
+    configured = await _started(decoding, loader)
     try:
         async with AsyncExitStack() as stack:
-            bundles = ServedBundles(
-                configured, batcher_for=partial(_batcher, settings=configuration.worker, watchdog=watchdog)
+            stack.push_async_callback(decoding.close)
+            stop = _stop_on_signals()
+            bundles = ServedBundles(configured, batcher_for=partial(_batcher, settings=settings, watchdog=watchdog))
+            worker = await _assemble(
+                stack, bundles, loader, configuration, decoding=decoding, watchdog=watchdog, stop=stop
             )
-            worker = await _assemble(stack, bundles, loader, configuration, watchdog=watchdog, stop=stop)
             metrics.AUDIT_WRITABLE.set_function(lambda: float(worker.ledger.trail.is_writable))
             if await worker.upkeep.wait_for_redis(stop):
                 await _work(worker, stop)
@@ -84,6 +83,27 @@ async def serve(configured: LoadedBundle, loader: BundleLoader, configuration: C
     # Films are given back, the trail is written, everything is closed. Python would wait for threads now, for ever
     # where a batch or a disk hangs, and a second SIGTERM would find no handler any more.
     os._exit(0)
+
+
+async def _started(decoding: DecodingPool, loader: BundleLoader) -> LoadedBundle:
+    """Start the decoding children and load the bundle side by side: a restarted worker's films wait for both."""
+    starting = asyncio.create_task(decoding.start())
+    try:
+        configured = await asyncio.to_thread(loader.load_configured)
+        await starting
+    except BaseException:
+        await end([starting])
+        await decoding.close()
+        raise
+    return configured
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set from now on; until now they ended the process."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +122,7 @@ async def _assemble(
     loader: BundleLoader,
     configuration: Configuration,
     *,
+    decoding: DecodingPool,
     watchdog: Watchdog,
     stop: asyncio.Event,
 ) -> _Worker:
@@ -109,7 +130,6 @@ async def _assemble(
     settings, name = configuration.worker, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     readiness, spool = Readiness(), Spool.of(configuration.spool)
     probes = stack.enter_context(closing(_probes(readiness, settings)))
-    decoding = await stack.enter_async_context(_decoding(settings))
     redis = await stack.enter_async_context(connect_worker(configuration.redis))
     ledger = await stack.enter_async_context(running_ledger(redis, configuration.audit, "worker"))
     queue = JobQueue(redis, retry_seconds=settings.retry_seconds)
@@ -191,19 +211,13 @@ def _batcher(loaded: LoadedBundle, *, settings: WorkerSettings, watchdog: Watchd
     return Batcher(loaded.scorer, policy=policy, watchdog=watchdog, new_memory=loaded.new_batch_memory)
 
 
-@asynccontextmanager
-async def _decoding(settings: WorkerSettings) -> AsyncIterator[DecodingPool]:
+def _decoding(settings: WorkerSettings) -> DecodingPool:
     limits = DecodingLimits(
         memory_bytes=settings.decode_memory_bytes,
         seconds=settings.decode_seconds,
         films=settings.decodes_per_child,
     )
-    decoding = DecodingPool(size=sizing.decoders(settings), limits=limits, requires_sandbox=settings.require_sandbox)
-    await decoding.start()
-    try:
-        yield decoding
-    finally:
-        await decoding.close()
+    return DecodingPool(size=sizing.decoders(settings), limits=limits, requires_sandbox=settings.require_sandbox)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def main() -> int:
     configuration = Configuration.load()
     configure_logging(configuration.worker.log_format, "worker")
     loader = DirectedLoader(configuration.worker, Directions(Path(os.environ[DIRECTORY_VARIABLE])))
-    asyncio.run(serve(loader.load_configured(), loader, configuration))
+    asyncio.run(serve(loader, configuration))
     return 0
 
 

@@ -38,5 +38,5 @@ def run_worker(wrap: Wrap) -> int:
     configuration = Configuration.load()
     configure_logging(configuration.worker.log_format, "worker")
     loader = WrappingLoader(configuration.worker, wrap)
-    asyncio.run(serve(loader.load_configured(), loader, configuration))
+    asyncio.run(serve(loader, configuration))
     return 0

@@ -71,6 +71,9 @@ class _ZygoteProcess:
             except OSError as error:
                 ours.close()
                 raise DecodingUnavailable(f"cannot start the decoding zygote: {error.strerror}") from error
+            except BaseException:  # the worker gives up meanwhile
+                ours.close()
+                raise
         zygote = cls(process, ours)
         try:
             await zygote._wait_ready()

@@ -1,4 +1,4 @@
-"""What is wrong with an installation is one line on stderr and exit code 2; nothing has been started by then."""
+"""What is wrong with an installation is one line on stderr and exit code 2; nothing of it is left running."""
 
 from __future__ import annotations
 
