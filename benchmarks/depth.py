@@ -21,7 +21,7 @@ import psutil
 import uvloop
 
 from benchmarks.family import run_part
-from benchmarks.loads import LoadFailed, small_pngs
+from benchmarks.loads import ROOMY, LoadFailed, small_pngs
 from benchmarks.machine import machine_facts
 from benchmarks.results import PartOptions, Row, part_options, write_part
 from benchmarks.service import Role, cpu_seconds, processes_by_role, rss_bytes
@@ -106,7 +106,7 @@ class Installation:
         spool = Spool(self.parts.directory / "spool", quota_bytes=_SPOOL_BYTES, minimum_free_ratio=0.0)
         stocked = Films(small_pngs())
         async with connect_worker(self.parts.server.settings) as client:
-            queue = JobQueue(client)
+            queue = JobQueue(client, limits=ROOMY)
             for number in range(count):
                 self._stocked.append(await submit_film(queue, spool, stocked.film(number)[1]))
 

@@ -13,8 +13,11 @@ from services.bench.figures import Measured
 from services.bench.films import FilmKind, Template, drawn_films, template_of
 from services.bench.run import BenchOptions, measure
 from services.bench.target import Follow, TargetOptions
+from services.jobs.limits import QueueLimits
 from services.phantoms import phantom_png
 
+# Of a queue that a part fills by itself: room for every film that it wants to have waiting.
+ROOMY: Final = QueueLimits(routine_depth=1_000_000, open_bytes=64 * 1024**3)
 _DISTINCT: Final = 8
 _SMALL_SIDE: Final = 128
 # What a film may end as: one that was not assessed cost less than one that was scored.

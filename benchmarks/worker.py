@@ -20,6 +20,7 @@ import psutil
 
 from benchmarks.family import run_part
 from benchmarks.films import screen_png
+from benchmarks.loads import ROOMY
 from benchmarks.machine import machine_facts
 from benchmarks.metered_worker import THREADS_VARIABLE
 from benchmarks.results import Row, part_options, write_part
@@ -138,7 +139,7 @@ async def measure(directory: Path, films: int) -> tuple[Moment, Moment]:
     )
     try:
         async with connect_worker(redis.settings) as client:
-            queue = JobQueue(client)
+            queue = JobQueue(client, limits=ROOMY)
             jobs = await submit_films(queue, Spool(spool, quota_bytes=_SPOOL_BYTES, minimum_free_ratio=0.0), films)
             worker.start()
             rig = Rig(queue=queue, redis=redis, worker=worker, threads=threads, submitted=len(jobs))
