@@ -104,8 +104,8 @@ class WorkerSettings(BaseSettings):
     decode_resolution: Literal["exact", "preview"] = Field(
         default="exact",
         description="exact decodes every pixel. preview leaves out details of JPEG 2000 and 8-bit JPEG films that are "
-        "finer than the preview and four times the tensor show: much faster for large JPEG 2000 films, with scores that "
-        "differ a little from those that thresholds were chosen on (docs/performance.md).",
+        "finer than the preview and four times the tensor show: much faster for large JPEG 2000 films, with scores "
+        "that differ a little from those that thresholds were chosen on (docs/performance.md).",
     )
     # The bound: imagecodecs loses a reference of None with each damaged PNG, and a process has only so many.
     decodes_per_child: int = Field(
