@@ -8,7 +8,6 @@ and one sigmoid in place of 1000 classes.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -17,11 +16,11 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnx import ModelProto, NodeProto, TensorProto, checker, helper, load_model_from_string, numpy_helper
 
 from tests.support.bundles import golden_tensors, write_tiny_bundle
+from training.datasets.inputs import Inputs
+from training.graphs.quantisation import quantise
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 
@@ -34,9 +33,9 @@ _SEED: Final = 50
 _RESIDUAL_GAIN: Final = 0.3
 _OPSET: Final = 18
 _CALIBRATION_FILMS: Final = 8
-# Relu too, which computes nothing in eight bits: left out, what goes into it has a range of its own, and each layer is
-# turned to float and back (half of the time in OpenVINO).
-_IN_EIGHT_BITS: Final = ["Conv", "Add", "Relu", "MaxPool"]
+# Names that training's quantiser knows a backbone's kernels by.
+_BACKBONE: Final = "network.backbone."
+_STEM: Final = "0.weight"
 # Of golden inputs; what training gives int8 bundles. Runtimes round differently.
 _TOLERANCE: Final[Mapping[Precision, float]] = {"fp32": 0.001, "int8": 0.005}
 # onnxruntime's own word on graphs written by another tool than its own; nothing that a reader of figures needs.
@@ -51,9 +50,10 @@ class _Graph:
         self.weights: list[TensorProto] = []
         self._chance = np.random.default_rng(_SEED)
         self._numbers: Iterator[int] = count()
+        self._kernels: Iterator[int] = count()
 
-    def add(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        result = f"{operator.lower()}_{next(self._numbers)}"
+    def add(self, operator: str, inputs: list[str], *, result: str | None = None, **attributes: Any) -> str:
+        result = result or f"{operator.lower()}_{next(self._numbers)}"
         self.nodes.append(helper.make_node(operator, inputs, [result], name=result, **attributes))
         return result
 
@@ -67,7 +67,8 @@ class _Graph:
         taken, given = channels
         deviation = gain * np.sqrt(2.0 / (taken * kernel * kernel))
         drawn = self._chance.standard_normal((given, taken, kernel, kernel), dtype=np.float32) * deviation
-        weight = self.add("Cast", [self.constant(drawn.astype(np.float16))], to=TensorProto.FLOAT)
+        name = f"{_BACKBONE}{next(self._kernels)}.weight"
+        weight = self.add("Cast", [self.constant(drawn.astype(np.float16))], result=name, to=TensorProto.FLOAT)
         bias = self.constant(np.zeros(given, dtype=np.float32))
         inputs, sides = [source, weight, bias], [kernel // 2] * 4
         return self.add("Conv", inputs, kernel_shape=[kernel, kernel], strides=[stride, stride], pads=sides)
@@ -136,35 +137,13 @@ def resnet50_bundle(directory: Path, size: int = 224, precision: Precision = "fp
 
 
 def _quantised(network: bytes, size: int) -> bytes:
-    """Return the same network in int8: activations u8, weights s8 per channel, QDQ.
+    """Return the same network in int8, as training exports it.
 
-    The only form that onnxruntime runs fast (PERFORMANCE.md §A finding 3). Ranges come from drawings, and random
-    weights decide nothing: good for speed, worthless for accuracy.
+    Ranges come from drawings, and random weights decide nothing: good for speed, worthless for accuracy.
     """
-    with tempfile.TemporaryDirectory(prefix="cxr-int8-") as folder:
-        plain, ready, written = (Path(folder) / name for name in ("plain.onnx", "ready.onnx", "int8.onnx"))
-        plain.write_bytes(network)
-        quant_pre_process(plain, ready, skip_symbolic_shape=True)
-        quantize_static(
-            ready,
-            written,
-            _Drawings(size),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=_IN_EIGHT_BITS,
-        )
-        return written.read_bytes()
-
-
-class _Drawings(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    def __init__(self, size: int) -> None:
-        self._films = iter(golden_tensors(size, _CALIBRATION_FILMS))
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        film = next(self._films, None)
-        return None if film is None else {"film": film[np.newaxis]}
+    films = golden_tensors(size, _CALIBRATION_FILMS)
+    batches = [Inputs(films=film[np.newaxis]) for film in films]
+    return bytes(quantise(load_model_from_string(network), batches, stem=_STEM).SerializeToString())
 
 
 def _write(place: Path, network: bytes, size: int, precision: Precision) -> None:

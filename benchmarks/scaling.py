@@ -50,7 +50,7 @@ def rate_of(workers: int, bundle: Path, options: PartOptions) -> float:
     """Return the films a second of so many workers."""
     with tempfile.TemporaryDirectory(prefix="scaling-", dir=options.directory) as folder:
         place = Path(folder)
-        with running_service(place, bundle=bundle, workers=workers, worker_threads=1, worker_decoders=1) as service:
+        with running_service(place, bundle=bundle, workers=workers, worker_cores=1) as service:
             confine(service)
             seconds = _QUICK_SECONDS if options.is_quick else _SECONDS
             seen = closed_load(

@@ -21,6 +21,7 @@ from benchmarks.family import run_part
 from benchmarks.machine import first_cores, machine_facts, pinned
 from benchmarks.peers.ceiling import Ceiling, measure_ceiling
 from benchmarks.peers.cells import Cell, Effort, measure
+from benchmarks.peers.choosing import chosen_trial
 from benchmarks.peers.contenders import PEERS_CONSTRAINTS, Contender, Setup, contenders, faster_precisions
 from benchmarks.peers.delivering import drawn_templates
 from benchmarks.peers.running import ContenderFailed, Place
@@ -119,7 +120,7 @@ class Run:
         return python
 
     def _in_best_setup(self, contender: Contender, python: Path) -> Entrant:
-        """Try every setup; one that fails loses to one that does not."""
+        """Try every setup and choose one; one that fails loses to one that does not."""
         trials: dict[Cell, Setup] = {}
         failures = []
         for setup in contender.setups:
@@ -133,7 +134,7 @@ class Run:
         self.outcome.tried.extend(trials)
         if not trials:
             raise failures[0]
-        best = max(trials, key=lambda cell: cell.per_second)
+        best = chosen_trial(list(trials), default=contender.setups[0].name)
         return Entrant(contender=contender, python=python, setup=trials[best], trial=best)
 
     def _cells(

@@ -1,7 +1,7 @@
 """Who is compared, and with which settings: those that each project's own documentation recommends, as far as it does.
 
-A contender has two setups; a run tries each briefly and measures the better one of each contender, so that nobody
-loses to a setting that does not suit the machine. Knows no processes and no figures.
+A contender has two setups, its default first; a run tries each briefly and measures the default or a clearly faster one
+(``choosing``), so that nobody loses to a setting that does not suit the machine. Knows no processes and no figures.
 
 Sources of the settings, read 2026-11: LitServe, "Speed up serving by 200x" (workers, batching) and its ``fast_queue``;
 Mosec, ``examples/resnet50_msgpack`` (a stage of decoders before one that batches); Ray Serve, "Performance Tuning" and
@@ -66,6 +66,8 @@ class Contender:
     home
         ``None`` is an environment of this project's own: the one that the benchmark runs in, or, where ``extra`` names
         another build of onnxruntime, one with that extra.
+    setups
+        The first is its default: this service as it comes, a peer without the batches that it makes only where told to.
     precision
         In what its network computes: ``fp32`` for every peer.
     in_quick_runs
@@ -145,7 +147,7 @@ def _ours(name: str, cores: int, *, precision: Precision = "fp32", extra: str | 
     """Redis, gateway, spool on the disk and sandboxed decoding, all of it on the same cores."""
     command = ("{python}", "-m", "services.cli", "up", "--port", "{port}", "--data-dir", "{directory}/data")
     common = {"CXR_SPOOL_MINIMUM_FREE_RATIO": "0", **more}
-    one_each = {"CXR_WORKER_THREADS": "1", "CXR_WORKER_DECODERS": "1"}
+    one_each = {"CXR_WORKER_CORES": "1"}
     return Contender(
         name=name,
         kind=Kind.OURS,

@@ -120,9 +120,9 @@ def _note(entry: Mapping[str, Any]) -> str:
     if entry["p50_ms"] is not None:
         parts.append(f"p50 {entry['p50_ms']:.0f} ms, p99 {entry['p99_ms']:.0f} ms")
     parts.append(f"{entry['server_ms']:.1f} ms of processor a film")
-    others = [f"{name} {rate:.1f}" for name, rate in entry["tried"].items() if name != entry["setup"]]
-    if others:
-        parts.append(f"better in its trial than {', '.join(others)} films/s")
+    if len(entry["tried"]) > 1:
+        rates = [f"{name} {rate:.1f}" for name, rate in entry["tried"].items()]
+        parts.append(f"tried: {' against '.join(rates)} films/s")
     if entry["errors"]:
         parts.append(f"{entry['errors']} of {entry['sent']} failed")
     return "; ".join(parts)

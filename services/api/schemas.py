@@ -125,7 +125,8 @@ class LoadedModel(ModelReference):
 class ServingWorker(_Frozen):
     """A live worker: which model it serves and how, and how a candidate fares there (``null``: it was asked for none).
 
-    ``provider``: where its network runs; ``precision``: what it is computed in there; ``threads``: by how many.
+    ``provider``: where its network runs; ``precision``: what it is computed in there; ``threads``: by how many,
+    all inferences that run at once together.
     """
 
     worker: str

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from services.commands.place import DataDirectory, Place, find_place
 from services.jobs.connection import connect_worker
-from services.jobs.errors import LedgerUnavailable
+from services.jobs.errors import LedgerUnavailable, QueueUnavailable
 from services.jobs.ledger import retention
 from services.jobs.ledger.checking import Damage
+from services.jobs.ledger.entries import Head
 from services.jobs.ledger.heads import Heads, running_trail
 from services.jobs.ledger.restore import LedgerReader, Restored
 from services.jobs.ledger.trail import AuditTrail
@@ -24,9 +26,11 @@ from services.jobs.ledger.verify import Verification
 from services.jobs.ledger.verify import verify as verify_chains
 from services.jobs.queue import JobQueue
 from services.jobs.reconcile import reconcile
+from services.jobs.settings import SettingsError
 from services.jobs.spool import Spool
 
 EXIT_FINDINGS: Final = 1
+_WITHOUT_REDIS: Final = "verify with --offline, which may miss cut tails"
 
 app = typer.Typer(help="The audit trail: verify it, restore results from it.", no_args_is_help=True)
 
@@ -39,21 +43,32 @@ def verify(
     data_dir: DataDirectory = None,
 ) -> None:
     """Check every line of every chain; exit 1 with one line for each place that is not what was written."""
-    place = find_place(data_dir, needs_redis=not is_offline)
-    report = asyncio.run(_verify(place, is_offline=is_offline))
+    place = find_place(data_dir, needs_redis=False)
+    heads = None if is_offline else _heads(data_dir)
+    # The heads were asked first: since then the files can only have grown.
+    report = verify_chains(place.audit.directory, heads)
     if report.chains == 0 and report.is_sound:
         raise LedgerUnavailable(f"there is no audit trail in {place.audit.directory}")
     _print(report)
     raise typer.Exit(0 if report.is_sound else EXIT_FINDINGS)
 
 
-async def _verify(place: Place, *, is_offline: bool) -> Verification:
-    if is_offline:
-        return verify_chains(place.audit.directory, None)
+def _heads(data_dir: Path | None) -> dict[str, Head]:
+    """Return where chains end, as Redis knows it; where none answers, the error says what to do.
+
+    For a place whose settings have been read: what is wrong with them then is that no Redis is there.
+    """
+    try:
+        return asyncio.run(_known_heads(find_place(data_dir)))
+    except SettingsError as error:
+        raise SettingsError(f"{error}; or {_WITHOUT_REDIS}") from error
+    except QueueUnavailable as error:
+        raise QueueUnavailable(f"no Redis says where chains end: start it, or {_WITHOUT_REDIS} ({error})") from error
+
+
+async def _known_heads(place: Place) -> dict[str, Head]:
     async with connect_worker(place.redis) as redis:
-        # Asked first: the files can only have grown when they are read.
-        heads = await Heads(redis).known()
-    return verify_chains(place.audit.directory, heads)
+        return await Heads(redis).known()
 
 
 @app.command()

@@ -24,8 +24,6 @@ from services.worker.cores import cores
 _API_STOP_SECONDS: Final = 35.0
 _WORKER_STOP_SECONDS: Final = 30.0
 _REDIS_STOP_SECONDS: Final = 30.0
-# More threads than this gain nothing for one batch.
-_LARGEST_SHARE: Final = 32
 # -P: what lies in the working directory must not stand in for our packages.
 _PYTHON: Final = (sys.executable, "-P")
 
@@ -154,5 +152,4 @@ def _share_of_cores(workers: int) -> dict[str, str]:
     """Return the settings by which several workers share the cores, where each alone would take them all."""
     if workers == 1:
         return {}
-    share = str(min(max(1, cores() // workers), _LARGEST_SHARE))
-    return {"CXR_WORKER_THREADS": share, "CXR_WORKER_DECODERS": share}
+    return {"CXR_WORKER_CORES": str(max(1, cores() // workers))}

@@ -142,7 +142,9 @@ async def _assemble(
         queue,
         compare=partial(reconcile, queue, spool, deadlines=deadlines, ledger=reader),
         follower=follower,
-        status=_teller(name, bundles, follower, decoding, threads=sizing.threads(settings)),
+        status=_teller(
+            name, bundles, follower, decoding, threads=sizing.all_threads(bundles.serving.provider, settings)
+        ),
         readiness=readiness,
         watchdog=watchdog,
         settings=settings,
@@ -241,7 +243,8 @@ def _probes(readiness: Readiness, settings: WorkerSettings) -> ProbeServer:
 def _announce_start(
     name: str, configured: LoadedBundle, settings: WorkerSettings, probes: ProbeServer, *, sandbox: str
 ) -> None:
-    provider, threads, decoders = str(configured.provider), sizing.threads(settings), sizing.decoders(settings)
+    provider, decoders = str(configured.provider), sizing.decoders(settings)
+    threads = sizing.all_threads(configured.provider, settings)
     metrics.describe(provider=provider, threads=threads, decoders=decoders, sandbox=sandbox)
     model = configured.serving.model
     facts = {"consumer": name, "bundle": model.name, "digest": model.digest}

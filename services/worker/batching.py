@@ -41,10 +41,18 @@ class BatchScorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPolicy:
-    """At most ``max_films`` a batch; one with room waits ``patience_seconds`` for films that are on their way."""
+    """At most ``max_films`` a batch, ``at_once`` batches at once.
+
+    A batch with room waits ``patience_seconds`` for films that are on their way; that is for one batch at a time.
+    """
 
     max_films: int
     patience_seconds: float
+    at_once: int = 1
+
+    def __post_init__(self) -> None:
+        if self.patience_seconds and self.at_once > 1:
+            raise ValueError("batches that wait for company are scored one at a time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +98,8 @@ class _Batch:
 class Batcher:
     """Scores films one caller at a time, in batches behind the scenes.
 
-    ``run`` must be running for a score to come. One batch is scored at a time, so that two never share the cores, and
-    in a thread, so that the event loop stays free for heartbeats and probes. Whatever was decoded meanwhile is the next
+    ``run`` must be running for a score to come. As many batches are scored at once as the policy says, each in a
+    thread, so that the event loop stays free for heartbeats and probes. Whatever was decoded meanwhile is the next
     batch: on a CPU, where company gains little (PERFORMANCE.md §A finding 2), that is all; a GPU's batch, whose policy
     has patience, waits for more while films are on their way, and starts at once where none is.
 
@@ -114,7 +122,7 @@ class Batcher:
         self._spare: list[Tensor] = []
         self._on_their_way = 0
         self._changed = asyncio.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=_INFERENCE)
+        self._threads = ThreadPoolExecutor(max_workers=policy.at_once, thread_name_prefix=_INFERENCE)
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -149,10 +157,15 @@ class Batcher:
     async def run(self) -> None:
         """Score batches until cancelled."""
         try:
-            while True:
-                await self._score_batch(await self._next_batch())
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._policy.at_once):
+                    group.create_task(self._score_batches())
         finally:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _score_batches(self) -> None:
+        while True:
+            await self._score_batch(await self._next_batch())
 
     async def _next_batch(self) -> _Batch:
         await self._until(lambda: bool(self._batches))
@@ -178,7 +191,7 @@ class Batcher:
     async def _score_films(self, films: list[_Waiting], tensors: Tensor) -> None:
         started = time.perf_counter()
         try:
-            scores = await asyncio.get_running_loop().run_in_executor(self._thread, self._infer, tensors, _rows(films))
+            scores = await asyncio.get_running_loop().run_in_executor(self._threads, self._infer, tensors, _rows(films))
         except InferenceError as error:
             for film in films:
                 if not film.answer.done():

@@ -96,7 +96,7 @@ class BundleLoader:
             bundle,
             provider=provider,
             precision=Precision(settings.precision),
-            threads=sizing.threads(settings),
+            threads=sizing.threads(provider, settings),
             engines=Engines(directory=settings.engine_cache, largest_batch=largest_batch),
         )
         gate = GateSpec(minimum_age_years=settings.minimum_age_years, is_age_required=settings.require_age)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import redis
 
 from services.jobs import keys
 from services.standalone.data_directory import socket_of
 from tests.support.films import png_film
 from tests.support.gateway import environment, wait_until
-from tests.support.ledger import entries_in, lines_of
+from tests.support.ledger import entries_in, lines_of, write_chain
 from tests.support.stack import StackProcess, wait_gone
 
 PNG = {"Content-Type": "image/png"}
@@ -148,9 +150,35 @@ def test_results_survive_an_emptied_redis_and_a_forged_line_restores_nothing(
         assert audit(stack, "verify").returncode == 0
 
 
+@pytest.mark.parametrize("is_embedded", [True, False], ids=["stopped stack", "unreachable Redis"])
+def test_verify_says_what_to_do_where_no_redis_answers(tmp_path: Path, is_embedded: bool) -> None:
+    write_chain(tmp_path / "audit", entries=2)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        redis_url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        settings = environment() if is_embedded else environment(redis_url=redis_url)
+        asked, offline = (verify_in(tmp_path, settings, *options) for options in ((), ("--offline",)))
+    assert asked.returncode == 2
+    (line,) = asked.stderr.splitlines()
+    assert "start it" in line
+    assert "--offline" in line
+    assert (offline.returncode, offline.stdout) == (0, "")
+
+
+def test_wrong_setting_is_not_called_a_missing_redis(tmp_path: Path) -> None:
+    refused = verify_in(tmp_path, environment(audit_directori=tmp_path))
+    assert refused.returncode == 2
+    assert "CXR_AUDIT_DIRECTORI" in refused.stderr
+    assert "--offline" not in refused.stderr
+
+
+def verify_in(data_dir: Path, settings: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services.cli", "audit", "verify", *options, "--data-dir", str(data_dir)]
+    return subprocess.run(command, capture_output=True, text=True, env=settings, timeout=120)
+
+
 def test_place_without_a_trail_is_not_called_sound(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "services.cli", "audit", "verify", "--offline", "--data-dir", str(tmp_path)]
-    verified = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    verified = verify_in(tmp_path, environment(), "--offline")
     assert verified.returncode == 2
     assert "there is no audit trail in" in verified.stderr
     assert "Traceback" not in verified.stderr

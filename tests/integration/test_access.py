@@ -42,12 +42,6 @@ def gateway(redis_server: RedisServer, tmp_path: Path, keys_file: Path, admin: s
         assert "request failed" not in running.output
 
 
-@pytest.fixture
-def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    with gateway.client() as client:
-        yield client
-
-
 def code_of(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     if status == 429:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,7 +11,6 @@ import pytest
 from model.decision import Decision
 from model.errors import Reason
 from services.api.scopes import Role
-from services.jobs.connection import connect_gateway
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.queue import JobQueue
 from tests.support.access import bearer, make_key
@@ -64,12 +63,6 @@ def clients(
     yield opened
     for client in opened.values():
         client.close()
-
-
-@pytest.fixture
-async def worker_queue(redis_server: RedisServer) -> AsyncIterator[JobQueue]:
-    async with connect_gateway(redis_server.settings) as client:
-        yield JobQueue(client)
 
 
 def send(client: httpx.Client, seed: int, **params: str) -> httpx.Response:

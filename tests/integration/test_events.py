@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,18 +32,6 @@ def gateway(redis_server: RedisServer, tmp_path: Path) -> Iterator[GatewayProces
         yield running
         assert running.stop() == 0, running.output[-3000:]
         assert "request failed" not in running.output
-
-
-@pytest.fixture
-def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    with gateway.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def worker_queue(redis_server: RedisServer) -> AsyncIterator[JobQueue]:
-    async with connect_gateway(redis_server.settings) as redis:
-        yield JobQueue(redis)
 
 
 async def score_everything(queue: JobQueue) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import pytest
 
 from model.decision import Decision
 from model.errors import Reason
-from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
 from services.jobs.records import Claims, Job, Priority, Record, Timings
 from tests.support.access import make_key
@@ -52,18 +51,6 @@ def hasty_gateway(redis_server: RedisServer, tmp_path: Path) -> Iterator[Gateway
     with GatewayProcess(tmp_path, redis_url=redis_server.url, api_upload_idle_seconds=1.0) as process:
         process.wait_ready()
         yield process
-
-
-@pytest.fixture
-def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    with gateway.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def worker_queue(redis_server: RedisServer) -> AsyncIterator[JobQueue]:
-    async with connect_gateway(redis_server.settings) as client:
-        yield JobQueue(client)
 
 
 def post(client: httpx.Client, payload: bytes, headers: dict[str, str] = PNG, **params: object) -> httpx.Response:

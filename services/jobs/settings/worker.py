@@ -51,20 +51,33 @@ class WorkerSettings(BaseSettings):
         description="Where TensorRT's engines are kept from one start to the next; absent, each start builds them, for "
         "minutes. Engines are programs: a directory that others can write stops the worker.",
     )
+    cores: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Cores that this worker may count on; 0 is all that this process may use. With several workers on "
+        "a machine they should not add up to more than it has; `cxr-triage up --workers` sees to that.",
+    )
     threads: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="Inference threads; 0 is one per core that this process may use. With several workers on a machine "
-        "they should not add up to more than its cores.",
+        description="Threads of one inference; 0 is one on the CPU provider, all cores on others. On the CPU provider "
+        "as many inferences run at once as there are cores for: one thread each scores most films, all cores for one "
+        "answers a lone film soonest.",
     )
     decoders: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="Decoding child processes; 0 is one per core that this process may use, at most 32.",
+        description="Decoding child processes; 0 is one per core, at most 32.",
     )
-    max_batch: int = Field(default=0, ge=0, le=256, description="Films per inference; 0 is 4 on CPU, 32 on a GPU.")
+    max_batch: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Films per inference; 0 is 32 on a GPU, else 4, or 2 where several run at once.",
+    )
     max_batch_wait_ms: float = Field(
         default=4.0,
         ge=0,

@@ -12,6 +12,7 @@ import benchmarks.peers
 from benchmarks.machine import first_cores, pinned
 from benchmarks.peers.ceiling import Ceiling, measure_ceiling
 from benchmarks.peers.cells import Cell
+from benchmarks.peers.choosing import chosen_trial
 from benchmarks.peers.contenders import PEERS_CONSTRAINTS, Kind, contenders, faster_precisions
 from benchmarks.peers.table import Table, goal_rows
 from benchmarks.results import Row
@@ -25,7 +26,14 @@ CEILING = Ceiling(cores=2, model_ms={"1 x 2 threads, batch 1": 39.0, "2 x 1 thre
 
 
 def cell(
-    contender: str, per_second: float, *, p50: float = 100.0, p99: float = 120.0, failed: int = 0, busy: float = 2.0
+    contender: str,
+    per_second: float,
+    *,
+    setup: str = "2 x 1 thread",
+    p50: float = 100.0,
+    p99: float = 120.0,
+    failed: int = 0,
+    busy: float = 2.0,
 ) -> Cell:
     latency = Latency(count=200, p50=p50, p90=p99, p99=p99, max=p99)
     measured = Measured(
@@ -40,7 +48,7 @@ def cell(
     )
     return Cell(
         contender=contender,
-        setup="2 x 1 thread",
+        setup=setup,
         concurrency=8,
         measured=measured,
         server_ms=44.0,
@@ -136,10 +144,38 @@ def test_peers_that_could_not_be_had_stand_on_the_page_and_beside_what_is_claime
 
 
 def test_the_setup_that_lost_stands_beside_the_one_that_was_measured() -> None:
-    lost = replace(cell("Mosec", 28.0), setup="batches of 8, 2 threads")
+    lost = cell("Mosec", 28.0, setup="batches of 8, 2 threads")
     (row,) = Table(EVERYONE, [cell("Mosec", 31.0)], [cell("Mosec", 30.0), lost]).told({})
-    assert "2 x 1 thread" in row.note
-    assert "than batches of 8, 2 threads 28.0 films/s" in row.note
+    assert row.note.startswith("2 x 1 thread; ")
+    assert "tried: 2 x 1 thread 30.0 against batches of 8, 2 threads 28.0 films/s" in row.note
+
+
+@pytest.mark.parametrize("per_second", [20.0, 24.0, 24.25, 24.7])
+def test_the_default_is_measured_where_no_other_setup_is_clearly_faster(per_second: float) -> None:
+    trials = [cell("any", 24.0, setup="default", p99=371.0), cell("any", per_second, setup="other", p99=100.0)]
+    for order in (trials, trials[::-1]):
+        assert chosen_trial(order, default="default").setup == "default"
+
+
+def test_a_clearly_faster_setup_is_measured_whatever_its_slowest_films_take() -> None:
+    trials = [cell("any", 54.75, setup="default", p99=198.0), cell("any", 65.0, setup="other", p99=226.0)]
+    assert chosen_trial(trials, default="default").setup == "other"
+
+
+def test_of_setups_as_fast_as_each_other_the_one_with_the_lower_p99_is_measured() -> None:
+    faster = [cell("any", 40.0, setup="fastest", p99=300.0), cell("any", 39.5, setup="even", p99=200.0)]
+    slower = [cell("any", 30.0, setup="default", p99=100.0), cell("any", 38.0, setup="slower", p99=100.0)]
+    assert chosen_trial(slower + faster, default="default").setup == "even"
+
+
+def test_a_default_that_did_not_come_up_is_not_measured() -> None:
+    assert chosen_trial([cell("any", 10.0, setup="other")], default="default").setup == "other"
+
+
+def test_a_trial_without_latencies_does_not_win_by_them() -> None:
+    known, unknown = cell("any", 40.0, setup="known"), cell("any", 41.0, setup="unknown")
+    unknown = replace(unknown, measured=replace(unknown.measured, outcome=None))
+    assert chosen_trial([unknown, known], default="default").setup == "known"
 
 
 def test_the_ceiling_takes_every_way_to_run_the_network(tmp_path: Path) -> None:

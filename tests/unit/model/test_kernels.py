@@ -62,11 +62,31 @@ def test_nothing_is_read_beyond_the_last_pixel(extent: tuple[int, int], shape: t
         area_means(np.zeros((4, 4), np.uint8), extent, shape, SCALE)
 
 
+def copy_sources(package: Path) -> Path:
+    source = Path(model.__file__).parent
+    shutil.copytree(source, package / "model", ignore=shutil.ignore_patterns("__pycache__", "bundles"))
+    return package
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """Return a folder with a copy of ``model`` whose loops nobody has compiled."""
-    source = Path(model.__file__).parent
-    shutil.copytree(source, tmp_path / "model", ignore=shutil.ignore_patterns("__pycache__", "bundles"))
+    return copy_sources(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a copy of ``model`` whose loops are compiled, which takes seconds; for copying only."""
+    package = copy_sources(tmp_path_factory.mktemp("compiled"))
+    load_kernels(package)
+    assert cached(package)
+    return package
+
+
+@pytest.fixture
+def compiled_package(compiled_once: Path, tmp_path: Path) -> Path:
+    """Return a folder of this test's own with a copy of ``model`` and its machine code, as old as its sources say."""
+    shutil.copytree(compiled_once / "model", tmp_path / "model")
     return tmp_path
 
 
@@ -84,12 +104,11 @@ def cached(package: Path) -> list[Path]:
     return sorted(path for path in (package / "model" / "kernels").rglob("*.nb?"))
 
 
-def test_loops_are_compiled_once_where_their_directory_can_be_written(package: Path) -> None:
-    load_kernels(package)
-    before = {path: path.stat().st_mtime_ns for path in cached(package)}
+def test_loops_are_compiled_once_where_their_directory_can_be_written(compiled_package: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in cached(compiled_package)}
     assert before
-    load_kernels(package)
-    assert {path: path.stat().st_mtime_ns for path in cached(package)} == before
+    load_kernels(compiled_package)
+    assert {path: path.stat().st_mtime_ns for path in cached(compiled_package)} == before
 
 
 def test_loops_are_there_where_nothing_can_be_written(package: Path) -> None:
@@ -100,12 +119,11 @@ def test_loops_are_there_where_nothing_can_be_written(package: Path) -> None:
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 5, 400])
-def test_a_damaged_cache_costs_time_only(package: Path, kept_bytes: int) -> None:
+def test_a_damaged_cache_costs_time_only(compiled_package: Path, kept_bytes: int) -> None:
     """A machine that lost its power while the cache was written."""
-    load_kernels(package)
-    for path in cached(package):
+    for path in cached(compiled_package):
         path.write_bytes(path.read_bytes()[:kept_bytes])
-    load_kernels(package)
+    load_kernels(compiled_package)
 
 
 @pytest.mark.parametrize("room", ["services.api.app", "services.worker.application", "training.cli"])

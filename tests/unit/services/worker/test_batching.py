@@ -52,6 +52,7 @@ def film(level: int) -> Tensor:
 Start = Callable[[BatchScorer, BatchPolicy], Awaitable[Batcher]]
 NO_WAIT = BatchPolicy(max_films=4, patience_seconds=0.0)
 PATIENT = BatchPolicy(max_films=4, patience_seconds=60.0)
+TWO_AT_ONCE = BatchPolicy(max_films=2, patience_seconds=0.0, at_once=2)
 
 
 @pytest.fixture
@@ -122,6 +123,41 @@ async def test_films_that_come_while_a_batch_runs_form_the_next_one_up_to_the_li
     scorer.may_run.set()
     await asyncio.gather(first, *rest)
     assert scorer.batches == [1, 4, 2]
+
+
+class MeetingScorer(MeanScorer):
+    """Scores nothing until two batches are under way together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meeting = threading.Barrier(2)
+
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
+        self.meeting.wait(60)
+        return super().score(tensors, age_sex)
+
+
+async def test_so_many_batches_are_scored_at_once_as_the_policy_says(start: Start) -> None:
+    scorer = MeetingScorer()
+    batcher = await start(scorer, TWO_AT_ONCE)
+    scored = await asyncio.gather(*(batcher.score(film(level)) for level in range(8)))
+    assert [round(one.score.probability * 255) for one in scored] == list(range(8))
+    assert scorer.batches == [2, 2, 2, 2]
+    assert len(scorer.threads) == 2
+
+
+async def test_a_batch_that_fails_leaves_the_one_beside_it_alone(start: Start) -> None:
+    batcher = await start(MeetingScorer(), TWO_AT_ONCE)
+    failing, failing_too, *others = [batcher.score(film(level)) for level in (255, 254, 1, 2)]
+    for one in (failing, failing_too):
+        with pytest.raises(InferenceError):
+            await one
+    assert [round((await one).score.probability * 255) for one in others] == [1, 2]
+
+
+def test_batches_that_wait_for_company_are_scored_one_at_a_time() -> None:
+    with pytest.raises(ValueError, match="one at a time"):
+        BatchPolicy(max_films=2, patience_seconds=0.1, at_once=2)
 
 
 async def test_inference_never_runs_on_the_event_loop(start: Start) -> None:

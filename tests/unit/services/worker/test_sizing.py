@@ -67,15 +67,34 @@ def test_a_machine_without_control_groups_has_the_cores_that_the_process_is_boun
 
 
 def test_threads_and_decoders_follow_the_cores_unless_they_are_set() -> None:
-    assert sizing.threads(WorkerSettings()) == cores()
+    assert sizing.cores(WorkerSettings()) == cores()
     assert sizing.decoders(WorkerSettings()) == min(cores(), 32)
-    assert sizing.threads(WorkerSettings(threads=3)) == 3
-    assert sizing.decoders(WorkerSettings(decoders=3)) == 3
+    assert sizing.decoders(WorkerSettings(cores=5)) == 5
+    assert sizing.decoders(WorkerSettings(cores=5, decoders=3)) == 3
+    for provider in Provider:
+        assert sizing.threads(provider, WorkerSettings(cores=5, threads=3)) == 3
+
+
+@pytest.mark.parametrize("provider", Provider)
+def test_inference_uses_the_cores_once(provider: Provider) -> None:
+    few = WorkerSettings(cores=4)
+    together = (sizing.threads(provider, few), sizing.inferences(provider, few))
+    expected = {Provider.CPU: (1, 4), Provider.AUTO: (1, 1)}
+    assert together == expected.get(provider, (4, 1))
+    assert sizing.all_threads(provider, few) == together[0] * together[1]
+
+
+@pytest.mark.parametrize(("threads", "inferences"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
+def test_fewer_inferences_run_at_once_on_a_cpu_the_more_threads_each_has(threads: int, inferences: int) -> None:
+    settings = WorkerSettings(cores=4, threads=threads)
+    assert sizing.inferences(Provider.CPU, settings) == inferences
+    assert sizing.batch_policy(Provider.CPU, settings).at_once == inferences
 
 
 @pytest.mark.parametrize("provider", [each for each in Provider if each is not Provider.AUTO and not each.is_gpu])
 def test_a_batch_on_a_cpu_waits_for_nobody(provider: Provider) -> None:
-    assert sizing.batch_policy(provider, WorkerSettings()) == BatchPolicy(max_films=4, patience_seconds=0.0)
+    alone = WorkerSettings(cores=1)
+    assert sizing.batch_policy(provider, alone) == BatchPolicy(max_films=4, patience_seconds=0.0)
     assert sizing.batch_policy(provider, WorkerSettings(max_batch=1)).max_films == 1
 
 
@@ -88,5 +107,11 @@ def test_a_batch_on_a_gpu_waits_as_long_as_is_set_for_as_many_as_are_set(provide
     assert sizing.batch_policy(provider, WorkerSettings()).patience_seconds > 0
 
 
-def test_a_worker_holds_two_batches_beside_those_that_are_being_decoded() -> None:
-    assert sizing.films_in_flight(Provider.CPU, WorkerSettings(decoders=3, max_batch=5)) == 13
+def test_inferences_that_share_a_cpu_take_fewer_films_each_so_that_none_is_left_idle() -> None:
+    shared = sizing.batch_policy(Provider.CPU, WorkerSettings(cores=4))
+    assert (shared.max_films, shared.at_once) == (2, 4)
+
+
+def test_a_worker_holds_one_batch_beside_those_in_decoding_and_inference() -> None:
+    assert sizing.films_in_flight(Provider.CPU, WorkerSettings(cores=1, decoders=3, max_batch=5)) == 13
+    assert sizing.films_in_flight(Provider.CPU, WorkerSettings(cores=2, decoders=3, max_batch=5)) == 18

@@ -52,6 +52,31 @@ def test_the_residual_stages_are_in_eight_bits_and_nothing_else(quantised: bytes
     assert not any(makers[name].op_type == "DequantizeLinear" for node in head for name in node.input if name in makers)
 
 
+@pytest.mark.parametrize(
+    ("kind", "operator", "left_in_float"),
+    [("small", "Relu", {"relu", "relu_16"}), ("mobile", "Clip", {"relu6", "relu6_26"})],
+)
+def test_between_two_convolutions_nothing_is_turned_to_float_and_back(
+    kind: str, operator: str, left_in_float: set[str]
+) -> None:
+    """What only picks is gone into ranges; left are the first and the last."""
+    graph = onnx.load_model_from_string(eight_bits(export_of(SMALL if kind == "small" else KINDS[kind]))).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    picking = {name for name, node in makers.items() if node.op_type == operator}
+    assert {name for name in picking if name.startswith("relu")} == left_in_float
+    results = [makers[node.input[0]] for node in graph.node if node.op_type == "QuantizeLinear"]
+    sums = [node for node in results if node.op_type == "Add"]
+    assert len(sums) == {"small": 7, "mobile": 0}[kind]
+    assert {makers[name].op_type for node in sums for name in node.input} <= {"DequantizeLinear"}
+
+
+def test_head_and_map_see_the_last_sum_unrounded(quantised: bytes) -> None:
+    graph = onnx.load_model_from_string(quantised).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    pooled = [node for node in graph.node if node.op_type == "ReduceMean" and node.input[0] == "relu_16"]
+    assert [makers[node.input[0]].op_type for node in pooled] == ["Relu"]
+
+
 def test_weights_have_a_scale_each_channel_and_seven_bits_that_no_processor_saturates(quantised: bytes) -> None:
     initialisers = {tensor.name: tensor for tensor in onnx.load_model_from_string(quantised).graph.initializer}
     weights = [
