@@ -93,6 +93,8 @@ class Scorer:
     def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
         """Score ``(n, 1, s, s)`` uint8 tensors; one ``Score`` a film, in order. May hold non-finite values.
 
+        Safe to call from several threads.
+
         ``age_sex`` is ``(n, 2)`` float32 of the same films, NaN where unknown, for a bundle that takes it; without it
         nothing is known of any.
 

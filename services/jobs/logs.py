@@ -109,7 +109,12 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _describe(error: BaseException) -> dict[str, object]:
-    """Class, our code and where it happened. The text is left out: libraries quote what they were parsing."""
+    """Class, our code and where it happened. The text is left out: libraries quote what they were parsing.
+
+    Of a group it is the first error, because the group itself only says where others were waited for.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     frames = traceback.extract_tb(error.__traceback__)[-_STACK_DEPTH:]
     described: dict[str, object] = {
         "error": type(error).__name__,

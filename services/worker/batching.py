@@ -35,7 +35,7 @@ class BatchScorer(Protocol):
     def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
         """Score ``(n, 1, s, s)`` uint8 tensors, ``age_sex`` ``(n, 2)`` theirs, in order; raise ``InferenceError``.
 
-        The tensors' memory is another batch's as soon as this returns.
+        The tensors' memory is another batch's as soon as this returns. Called from several threads at once.
         """
 
 
@@ -155,7 +155,7 @@ class Batcher:
         return self._new_memory(films) if self._new_memory else np.empty((films, *tensor.shape), tensor.dtype)
 
     async def run(self) -> None:
-        """Score batches until cancelled."""
+        """Score batches until cancelled; what breaks one ends all, in an ``ExceptionGroup``."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._policy.at_once):

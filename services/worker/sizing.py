@@ -34,12 +34,10 @@ def threads(provider: Provider, settings: WorkerSettings) -> int:
     """Return how many threads an inference has.
 
     One on a CPU: two that share an operator wait for each other at its end, and the one that a decoder has displaced is
-    late each time (docs/decisions/0020-batches.md). OpenVINO would bind two inferences of one thread to one core
-    (PERFORMANCE.md §A finding 5).
+    late each time (docs/decisions/0020-batches.md). One on a GPU, which leaves nothing to share: ``auto`` has as many
+    wherever it ends. OpenVINO would bind two inferences of one thread to one core (PERFORMANCE.md §A finding 5).
     """
-    if settings.threads:
-        return settings.threads
-    return 1 if provider in (Provider.AUTO, Provider.CPU) else cores(settings)
+    return settings.threads or (cores(settings) if provider is Provider.OPENVINO else 1)
 
 
 def inferences(provider: Provider, settings: WorkerSettings) -> int:

@@ -62,9 +62,9 @@ class WorkerSettings(BaseSettings):
         default=0,
         ge=0,
         le=256,
-        description="Threads of one inference; 0 is one on the CPU provider, all cores on others. On the CPU provider "
-        "as many inferences run at once as there are cores for: one thread each scores most films, all cores for one "
-        "answers a lone film soonest.",
+        description="Threads of one inference; 0 is all cores with OpenVINO, else one. On the CPU provider as many "
+        "inferences run at once as there are cores for: one thread each scores most films, all cores for one answers a "
+        "lone film soonest.",
     )
     decoders: int = Field(
         default=0,

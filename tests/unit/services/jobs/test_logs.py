@@ -67,6 +67,17 @@ def test_an_exception_is_logged_by_class_and_place_without_its_text(capsys: pyte
     assert "ZZCANARY" not in json.dumps(line)
 
 
+def test_a_group_of_exceptions_is_logged_by_what_went_wrong_first(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "worker")
+    first, second = BundleNotFound("no bundle in here"), ValueError("(0010,0010)")
+    try:
+        raise ExceptionGroup("outer", [ExceptionGroup("inner", [first]), second])
+    except ExceptionGroup:
+        logging.getLogger("services.worker").exception("worker failed")
+    line = last_line(capsys)
+    assert (line["error"], line["code"]) == ("BundleNotFound", "bundle_not_found")
+
+
 def test_an_exception_of_ours_is_logged_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("json", "worker")
     logging.getLogger("services.worker").error("no bundle", exc_info=BundleNotFound("nowhere"))

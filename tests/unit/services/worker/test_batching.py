@@ -155,6 +155,43 @@ async def test_a_batch_that_fails_leaves_the_one_beside_it_alone(start: Start) -
     assert [round((await one).score.probability * 255) for one in others] == [1, 2]
 
 
+async def test_no_film_lies_in_memory_that_another_batch_is_scored_from(start: Start) -> None:
+    batcher = await start(MeanScorer(), TWO_AT_ONCE)
+
+    async def scores(caller: int) -> None:
+        for level in range(caller, 255, 7):
+            assert round((await batcher.score(film(level))).score.probability * 255) == level
+
+    await asyncio.gather(*(scores(caller) for caller in range(7)))
+
+
+class BreakingScorer(MeanScorer):
+    """Breaks on a white film, as nobody has foreseen."""
+
+    def score(self, tensors: Tensor, age_sex: AgeSex | None = None) -> list[Score]:
+        if tensors.max() == 255:
+            raise ValueError("a bug")
+        return super().score(tensors, age_sex)
+
+
+async def test_what_nobody_foresaw_ends_the_batcher_though_the_batch_beside_it_hangs(watched: Watchdog) -> None:
+    scorer = BreakingScorer()
+    scorer.may_run.clear()
+    batcher = Batcher(scorer, policy=TWO_AT_ONCE, watchdog=watched)
+    running = asyncio.create_task(batcher.run())
+    try:
+        hanging = batcher.score(film(1))
+        await asyncio.to_thread(scorer.started.wait, 10)
+        broken = batcher.score(film(255))
+        with pytest.raises(ExceptionGroup) as raised:
+            await running
+        assert raised.group_contains(ValueError, match="a bug")
+        # Neither has a score: the worker ends, another takes them over.
+        assert [hanging.done(), broken.done()] == [False, False]
+    finally:
+        scorer.may_run.set()
+
+
 def test_batches_that_wait_for_company_are_scored_one_at_a_time() -> None:
     with pytest.raises(ValueError, match="one at a time"):
         BatchPolicy(max_films=2, patience_seconds=0.1, at_once=2)

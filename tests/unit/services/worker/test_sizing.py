@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.runtime import Provider
+from model.runtime import Provider, provider_order
+from model.runtime.provider import ORT_NAMES
 from services.jobs.settings import WorkerSettings
 from services.worker import sizing
 from services.worker.batching import BatchPolicy
@@ -76,12 +77,18 @@ def test_threads_and_decoders_follow_the_cores_unless_they_are_set() -> None:
 
 
 @pytest.mark.parametrize("provider", Provider)
-def test_inference_uses_the_cores_once(provider: Provider) -> None:
+def test_inference_has_no_more_threads_than_cores(provider: Provider) -> None:
     few = WorkerSettings(cores=4)
     together = (sizing.threads(provider, few), sizing.inferences(provider, few))
-    expected = {Provider.CPU: (1, 4), Provider.AUTO: (1, 1)}
-    assert together == expected.get(provider, (4, 1))
+    expected = {Provider.CPU: (1, 4), Provider.OPENVINO: (4, 1)}
+    assert together == expected.get(provider, (1, 1))
     assert sizing.all_threads(provider, few) == together[0] * together[1]
+
+
+def test_auto_loads_a_network_with_the_threads_that_are_announced_wherever_it_ends() -> None:
+    few = WorkerSettings(cores=4)
+    ends = provider_order(Provider.AUTO, list(ORT_NAMES.values()))
+    assert {sizing.threads(provider, few) for provider in ends} == {sizing.threads(Provider.AUTO, few)}
 
 
 @pytest.mark.parametrize(("threads", "inferences"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
