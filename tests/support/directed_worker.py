@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ class Directions:
         self._hold = directory / "hold"
         self._failures = directory / "failures"
         self._attempts = directory / "attempts"
+        self._noting = threading.Lock()  # a worker scores several batches at once
 
     def hold(self) -> None:
         """Let no batch end from now on."""
@@ -55,12 +57,13 @@ class Directions:
 
     def note_attempt(self) -> bool:
         """Write down when a batch began; return whether it is to fail."""
-        with self._attempts.open("a") as attempts:
-            attempts.write(f"{time.time()}\n")
-        left = int(self._failures.read_text()) if self._failures.exists() else 0
-        if left:
-            self._note_failures(left - 1)
-        return left > 0
+        with self._noting:
+            with self._attempts.open("a") as attempts:
+                attempts.write(f"{time.time()}\n")
+            left = int(self._failures.read_text()) if self._failures.exists() else 0
+            if left:
+                self._note_failures(left - 1)
+            return left > 0
 
     def _note_failures(self, times: int) -> None:
         # Renamed, so that the other side never reads half a number.
