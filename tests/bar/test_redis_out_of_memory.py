@@ -18,8 +18,8 @@ QUEUED: Final = 50
 IN_FLIGHT: Final = 8
 REFUSED: Final = 10
 SECONDS: Final = 60.0
-# Two children decode, and two batches of three wait or run: eight films.
-HOLDS_EIGHT: Final[dict[str, Any]] = {"worker_decoders": 2, "worker_max_batch": 3}
+# Two children decode, one batch of three runs and one waits: eight films, however many cores there are.
+HOLDS_EIGHT: Final[dict[str, Any]] = {"worker_cores": 1, "worker_decoders": 2, "worker_max_batch": 3}
 
 
 @pytest.mark.row
