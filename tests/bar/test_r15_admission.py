@@ -52,7 +52,7 @@ def test_flood_is_scored_as_far_as_it_is_accepted_and_the_rest_is_told_when_to_c
         measure_row("R15", f"admission at {TIMES} times the sustainable rate") as row,
         parts.gateway(**limits) as gateway,
         # The real worker and network, one film at a time: a rate of which the callers can offer the multiple.
-        parts.worker(worker_decoders=1, worker_max_batch=1),
+        parts.worker(worker_cores=1, worker_max_batch=1),
     ):
         row.note("scaled", f"{FLOOD_SECONDS:.0f} s instead of 60, depth {DEPTH} instead of 1000")
         send_all(gateway.url, numbered_films(WARMING_UP))
