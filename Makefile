@@ -24,12 +24,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) '.[cpu]'
+	$(INSTALL) '.[cpu,dicom]'
 	$(COMPILE)
 	touch $@
 
 $(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) '.[cpu,train,spark,dev]'
+	$(INSTALL) '.[cpu,dicom,train,spark,dev]'
 	$(COMPILE)
 	touch $@ $(VENV)/.serve
 
@@ -97,9 +97,9 @@ $(VENV)/.audit: pyproject.toml constraints.txt | $(VENV)/.develop
 audit: $(VENV)/.audit  ## ask for known vulnerabilities of the pinned packages; says when the feed does not know them
 	$(BIN)/python .ci/audit.py
 
-sbom: $(VENV)/.audit  ## write dist/sbom.json (CycloneDX) of what a worker on a CPU installs
+sbom: $(VENV)/.audit  ## write dist/sbom.json (CycloneDX) of what the service on a CPU installs
 	$(PYTHON) -m venv build/serving
-	build/serving/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[cpu]'
+	build/serving/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[cpu,dicom]'
 	mkdir -p dist
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom.json build/serving/bin/python
 

@@ -1,4 +1,4 @@
-"""Writes the documentation that must not drift from the code: settings, error codes, the five reports, `.env.example`.
+"""Writes the documentation that must not drift from the code: settings, errors, conformance, reports, `.env.example`.
 
 `make docs` writes, `make check` compares (``--check``) and names what is stale.
 """
@@ -9,12 +9,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from conformance_tables import conformance_page
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from model.errors import ModelError, Reason
 from services.api.answers import NEVER_ANSWERED, TABLE
 from services.api.errors import ApiError
+from services.delivery import errors as _of_delivery  # noqa: F401  # JobsErrors, listed once they are loaded
+from services.dicom.errors import DicomError, ResultError
+from services.dimse.errors import DimseError
 from services.jobs.errors import JobsError
 from services.jobs.settings import SETTINGS
 from training.errors import TrainingError
@@ -85,7 +89,18 @@ def errors_page() -> str:
     for error in sorted(classes, key=lambda leaf: str(leaf.__dict__.get("code", ""))):
         if "code" in error.__dict__:
             lines.append(f"| `{error.__dict__['code']}` | {_summary(error)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *_instance_lines(), ""])
+
+
+def _instance_lines() -> list[str]:
+    lines = ["## Instances that DIMSE or STOW-RS refuse", ""]
+    lines += ["The Error Comment of a C-STORE response; conformance.md has the statuses.", ""]
+    lines += ["| code | meaning |", "|---|---|"]
+    refusals = {leaf for root in (DicomError, DimseError) for leaf in _leaves(root)} - set(_leaves(ResultError))
+    for error in sorted(refusals, key=lambda leaf: str(leaf.__dict__.get("code", ""))):
+        if "code" in error.__dict__:
+            lines.append(f"| `{error.__dict__['code']}` | {_summary(error)} |")
+    return lines
 
 
 def _summary(error: type[Exception]) -> str:
@@ -96,7 +111,7 @@ def problem_rows() -> list[tuple[str, int, str]]:
     """Return (code, status, text) of every HTTP problem, by status and code."""
     rows = {
         (error.__dict__["code"], answer.status.value, answer.advice or _summary(error))
-        for root in (ApiError, JobsError, ModelError)
+        for root in (ApiError, JobsError, ModelError, ResultError)
         for error in _leaves(root)
         if "code" in error.__dict__ and not issubclass(error, tuple(NEVER_ANSWERED))
         for answer in [next((TABLE[parent] for parent in error.__mro__ if parent in TABLE), None)]
@@ -110,6 +125,7 @@ def main() -> int:
     pages = {
         ROOT / "docs" / "settings.md": settings_page(),
         ROOT / "docs" / "errors.md": errors_page(),
+        ROOT / "docs" / "conformance.md": conformance_page(GENERATED),
         ROOT / "docs" / "reports.md": reports_page(
             read_results(), read_flagship(ROOT / "model" / "bundles"), GENERATED
         ),

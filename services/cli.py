@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import typer
 
 from model.errors import BundleError
-from services.commands import audit, dead, keys, secrets
+from services.commands import audit, dead, delivery, keys, secrets
 from services.commands import bench as benchmark
 from services.commands import bundle as bundles
 from services.jobs.errors import JobsError
@@ -56,6 +56,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(dead.app, name="dead")
 app.add_typer(bundles.app, name="bundle")
+app.add_typer(delivery.app, name="delivery")
 app.command("bench")(benchmark.bench)
 
 DataDirectory = Annotated[Path, typer.Option("--data-dir", help="Where records and payloads are kept.")]
@@ -64,6 +65,8 @@ Port = Annotated[
     typer.Option("--port", min=0, max=65535, help="HTTP port; 0 takes a free one. Default: CXR_API_PORT, else 8080."),
 ]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Worker processes.")]
+HasDimse = Annotated[bool, typer.Option("--dimse", help="Take films by C-STORE, too (CXR_DIMSE_*).")]
+HasDelivery = Annotated[bool, typer.Option("--deliver", help="Deliver results (CXR_DELIVERY_*).")]
 BundleDirectory = Annotated[
     Path | None, typer.Option("--bundle", help="Bundle to serve. Default: CXR_WORKER_BUNDLE, else the one that ships.")
 ]
@@ -98,12 +101,20 @@ def _options(
 
 @app.command()
 def up(
-    data_dir: DataDirectory = Path("cxr-data"), port: Port = None, workers: Workers = 1, bundle: BundleDirectory = None
+    data_dir: DataDirectory = Path("cxr-data"),
+    port: Port = None,
+    workers: Workers = 1,
+    bundle: BundleDirectory = None,
+    has_dimse: HasDimse = False,
+    has_delivery: HasDelivery = False,
 ) -> None:
     """Start the whole stack on this machine: a private Redis, the gateway and workers. Ctrl-C stops it."""
     configure_logging("text", "up")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every probe
-    asyncio.run(_up(StackOptions(data_dir=data_dir, port=port, workers=workers, bundle=bundle)))
+    options = StackOptions(
+        data_dir=data_dir, port=port, workers=workers, bundle=bundle, has_dimse=has_dimse, has_delivery=has_delivery
+    )
+    asyncio.run(_up(options))
 
 
 async def _up(options: StackOptions) -> None:
@@ -159,6 +170,22 @@ def worker() -> None:
     """Run one worker, configured by CXR_* variables (docs/settings.md)."""
     # Imported here: it loads onnxruntime, which no other command needs, and which an installation may lack.
     from services.worker.__main__ import main as run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def dimse() -> None:
+    """Run one DIMSE listener (C-STORE), configured by CXR_* variables (docs/settings.md)."""
+    from services.dimse.__main__ import main as run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def deliver() -> None:
+    """Deliver results to the targets of CXR_DELIVERY_TARGETS_FILE (docs/integration.md)."""
+    from services.delivery.__main__ import main as run
 
     raise typer.Exit(run())
 

@@ -205,18 +205,34 @@ def fragments(stream: BinaryIO, pixels: Element, size: int) -> list[bytes]:
     CorruptImage
         If an item is malformed, the file ends before the sequence delimiter, or the offset table names several frames.
     """
-    stream.seek(pixels.offset)
-    found: list[bytes] = []
-    for _ in range(MAXIMUM_ELEMENTS):
-        head = read_exactly(stream, 8, "the encapsulated pixels")
-        tag, length = _tag(head), int.from_bytes(head[4:], "little")
-        if tag == _SEQUENCE_END:
-            break
-        if tag != _ITEM or length > size:
-            raise corrupt("the encapsulated pixels hold something else than fragments")
+    found = []
+    for offset, length in find_items(stream, pixels, size):
+        stream.seek(offset)
         found.append(read_exactly(stream, length, "a fragment"))
-    else:
-        raise corrupt(f"more than {MAXIMUM_ELEMENTS} fragments")
     if not found or len(found[0]) > 4:
         raise corrupt("the offset table is missing or names several frames")
     return found[1:]
+
+
+def find_items(stream: BinaryIO, pixels: Element, size: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of each item of an encapsulated value, the offset table first; values may be read.
+
+    Raises
+    ------
+    CorruptImage
+        If an item is malformed, there are too many, or the file ends before the sequence delimiter.
+    """
+    position = pixels.offset
+    for _ in range(MAXIMUM_ELEMENTS):
+        stream.seek(position)
+        head = read_exactly(stream, 8, "the encapsulated pixels")
+        tag, length = _tag(head), int.from_bytes(head[4:], "little")
+        if tag == _SEQUENCE_END:
+            return
+        if tag != _ITEM:
+            raise corrupt("the encapsulated pixels hold something else than fragments")
+        if position + 8 + length > size:
+            raise corrupt("the file ends within a fragment")
+        yield position + 8, length
+        position += 8 + length
+    raise corrupt(f"more than {MAXIMUM_ELEMENTS} fragments")

@@ -26,7 +26,7 @@ _VIEW_CODE_SEQUENCE = 0x00540220
 _ANATOMIC_REGION_SEQUENCE = 0x00082218
 _PIXEL_DATA = 0x7FE00010
 
-_WANTED: Final = frozenset(
+WANTED_TAGS: Final = frozenset(
     {
         *(0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080060, 0x00080068, _CODE_VALUE),
         *(0x00100030, 0x00100040, 0x00101010, 0x00180015, 0x00181164, 0x00185101),
@@ -57,7 +57,7 @@ def inspect_dicom(stream: BinaryIO, size: int) -> Header:
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
         )
-    return _header(meta, read_attributes(stream, size, meta, _WANTED))
+    return _header(meta, read_attributes(stream, size, meta, WANTED_TAGS))
 
 
 def _header(meta: FileMeta, attributes: Attributes) -> Header:

@@ -13,6 +13,7 @@ from typing import Final
 from model.errors import BundleError, CorruptImage, InferenceError, UnsuitableImage, UnsupportedFormat
 from services.api import errors as api
 from services.api import refusals
+from services.dicom import errors as dicom
 from services.jobs import errors as jobs
 from services.jobs.settings import SettingsError
 
@@ -49,6 +50,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     api.MalformedRequest: Answer(status=HTTPStatus.BAD_REQUEST),
     api.UnsupportedMedia: Answer(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     api.Unprocessable: Answer(status=HTTPStatus.UNPROCESSABLE_ENTITY),
+    api.NotAcceptable: Answer(status=HTTPStatus.NOT_ACCEPTABLE),
     api.PayloadTooLarge: Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     api.MalformedHttp: Answer(
         status=HTTPStatus.BAD_REQUEST,
@@ -79,6 +81,19 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     jobs.PictureGone: Answer(
         status=HTTPStatus.GONE, advice="The picture was kept, but not any more; the film's record stays. Do not repeat."
     ),
+    jobs.MediaTypeMismatch: Answer(
+        status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        advice="Declared as one format, but the bytes are another. Declare what is sent.",
+    ),
+    jobs.ClaimsNotAllowed: Answer(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        advice="A DICOM film says study, view, age and sex itself; send it without these parameters.",
+    ),
+    jobs.SiblingUnseen: Answer(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        advice="The same object comes from several senders at this moment, and this one was not kept. Send it again.",
+        retry_after_seconds=2,
+    ),
     jobs.QueueFull: Answer(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         advice="The backlog is full and nothing was kept. Send the film again after Retry-After seconds.",
@@ -91,7 +106,10 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     ),
     jobs.NotRescorable: Answer(
         status=HTTPStatus.CONFLICT,
-        advice="The film has no outcome yet, was withdrawn, or its payload is past retention; its outcome stands then.",
+        advice="The film has no outcome yet, or its payload is past retention; its outcome stands then.",
+    ),
+    jobs.FilmWithdrawn: Answer(
+        status=HTTPStatus.CONFLICT, advice="The film was withdrawn and stays so. Send a corrected one as a new object."
     ),
     jobs.QueueUnavailable: Answer(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -102,6 +120,15 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         advice="What is stored of this film cannot be read, and it counts as unread. Tell the operator.",
         retry_after_seconds=60,
+    ),
+    dicom.ResultError: Answer(status=HTTPStatus.CONFLICT),
+    dicom.FilmGone: Answer(
+        status=HTTPStatus.GONE,
+        advice="The film is past retention, its header with it; its record stays. Do not repeat.",
+    ),
+    dicom.DicomExtraMissing: Answer(
+        status=HTTPStatus.NOT_IMPLEMENTED,
+        advice="This service makes no DICOM objects. Ask its operator to install the extra `dicom`.",
     ),
     jobs.SpoolFull: Answer(
         status=HTTPStatus.INSUFFICIENT_STORAGE,
@@ -119,7 +146,8 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
 NEVER_ANSWERED: Final[frozenset[type[Exception]]] = frozenset(
     {
         *(BundleError, InferenceError, UnsuitableImage, SettingsError),
-        *(jobs.LedgerUnavailable, jobs.ActivationConflict, jobs.BundleInUse),
+        dicom.DicomError,  # one instance's, answered beside the others of its request
+        *(jobs.LedgerUnavailable, jobs.ActivationConflict, jobs.BundleInUse, jobs.PortTaken),
     }
 )
 

@@ -30,7 +30,20 @@ from services.api.metrics import GatewayMetrics
 from services.api.observation import Observation
 from services.api.page import read_page
 from services.api.readiness import Readiness
-from services.api.routes import decisions, document, events, health, instances, models, page, pictures, session, studies
+from services.api.routes import (
+    decisions,
+    dicomweb,
+    document,
+    events,
+    health,
+    instances,
+    models,
+    page,
+    pictures,
+    results,
+    session,
+    studies,
+)
 from services.api.shared_answers import SharedLook, SharedPages
 from services.api.upkeep import GatewayUpkeep
 from services.api.uploads import Uploads
@@ -39,8 +52,8 @@ from services.jobs.connection import connect_gateway
 from services.jobs.ledger.heads import running_trail
 from services.jobs.ledger.restore import LedgerReader
 from services.jobs.ledger.trail import AuditTrail
-from services.jobs.queue import JobQueue, QueueLimits
-from services.jobs.reconcile import deadlines_of, reconcile
+from services.jobs.queue import JobQueue
+from services.jobs.reconcile import deadlines_of, limits_of, reconcile
 from services.jobs.settings import ApiSettings, AuditSettings, QueueSettings, RedisSettings, SpoolSettings
 from services.jobs.spool import Spool
 from services.jobs.worklist import Worklist
@@ -55,7 +68,16 @@ _DESCRIPTION: Final = (
 
 # Asked in this order, so the busiest come first.
 _ROUTERS: Final = (
-    *(instances.router, studies.router, health.probes, pictures.router, decisions.router, events.router),
+    *(
+        instances.router,
+        dicomweb.router,
+        studies.router,
+        health.probes,
+        pictures.router,
+        results.router,
+        decisions.router,
+        events.router,
+    ),
     *(models.router, session.router, health.scrape, page.router, document.router),
 )
 
@@ -101,7 +123,7 @@ def _build(
     client: Redis, api: ApiSettings, spool_settings: SpoolSettings, audit: AuditSettings, films: QueueSettings
 ) -> Gateway:
     keys = key_ring(api.host, api.keys_file)
-    limits = _limits(api)
+    limits = limits_of(api)
     queue = JobQueue(client, limits=limits)
     spool = Spool.of(spool_settings)
     deadlines = deadlines_of(films)
@@ -154,17 +176,6 @@ def _quotas(api: ApiSettings) -> KeyQuotas:
         uploads_in_flight=api.max_uploads_per_key,
         uploads_per_second=api.upload_rate_per_key,
         burst=api.upload_burst_per_key,
-    )
-
-
-def _limits(api: ApiSettings) -> QueueLimits:
-    return QueueLimits(
-        routine_depth=api.routine_depth,
-        stat_reserve=api.stat_reserve,
-        open_bytes=api.queue_bytes,
-        site_share=api.site_share,
-        overdue_stat_seconds=api.overdue_stat_seconds,
-        overdue_routine_seconds=api.overdue_routine_seconds,
     )
 
 

@@ -12,18 +12,19 @@ ApiError
 ├── MalformedRequest        the request contradicts HTTP or itself
 │   ├── MalformedDigest     Content-Digest without a readable sha-256
 │   ├── MalformedHttp       no clean HTTP/1.1: refused before any route
-│   ├── MalformedMultipart  not exactly one part named ``file``
+│   ├── MalformedMultipart  a multipart body that is none, or not of the parts that belong there
+│   ├── NoInstances         a STOW-RS request without an instance
 │   └── UploadAborted       the caller hung up before the payload was whole
 ├── UnsupportedMedia        a payload that we do not take
 │   ├── UnsupportedMediaType
-│   ├── UnsupportedEncoding Content-Encoding other than identity
-│   └── MediaTypeMismatch   declared as one format, but the bytes are another
+│   └── UnsupportedEncoding Content-Encoding other than identity
 ├── Unprocessable           well-formed, but cannot be accepted
 │   ├── EmptyPayload
 │   ├── DigestMismatch
-│   ├── ClaimsNotAllowed    view, age, sex or study_uid for a film that says so itself
 │   └── InvalidCursor
+├── NotAcceptable           the caller takes no form of answer that there is
 ├── PayloadTooLarge
+│   └── TooManyParts        more instances than one request may hold
 ├── UploadTimeout           idle, too slow or too long
 ├── HeaderTimeout           the request's headers took too long
 ├── HeadersTooLarge         too many bytes or fields before, or around, the body
@@ -73,9 +74,15 @@ class MalformedHttp(MalformedRequest):
 
 
 class MalformedMultipart(MalformedRequest):
-    """The multipart body is not exactly one part named ``file``."""
+    """The multipart body is none, ends too early, or has not the parts that belong there."""
 
     code: ClassVar[str] = "malformed_multipart"
+
+
+class NoInstances(MalformedRequest):
+    """A STOW-RS request without an instance."""
+
+    code: ClassVar[str] = "no_instances"
 
 
 class UploadAborted(MalformedRequest):
@@ -102,12 +109,6 @@ class UnsupportedEncoding(UnsupportedMedia):
     code: ClassVar[str] = "unsupported_encoding"
 
 
-class MediaTypeMismatch(UnsupportedMedia):
-    """Declared as one format, but the bytes are another."""
-
-    code: ClassVar[str] = "media_type_mismatch"
-
-
 class Unprocessable(ApiError):
     """Well-formed, but cannot be accepted."""
 
@@ -126,22 +127,28 @@ class DigestMismatch(Unprocessable):
     code: ClassVar[str] = "digest_mismatch"
 
 
-class ClaimsNotAllowed(Unprocessable):
-    """``study_uid``, ``view``, ``age`` or ``sex`` for a DICOM film, whose header is the only source of these."""
-
-    code: ClassVar[str] = "claims_not_allowed"
-
-
 class InvalidCursor(Unprocessable):
     """The cursor is not one that this service handed out."""
 
     code: ClassVar[str] = "invalid_cursor"
 
 
+class NotAcceptable(ApiError):
+    """The request's Accept names no form in which the answer exists."""
+
+    code: ClassVar[str] = "not_acceptable"
+
+
 class PayloadTooLarge(ApiError):
-    """More bytes than a film may have."""
+    """More bytes than a film, or a request, may have."""
 
     code: ClassVar[str] = "payload_too_large"
+
+
+class TooManyParts(PayloadTooLarge):
+    """More instances than one request may hold."""
+
+    code: ClassVar[str] = "too_many_parts"
 
 
 class UploadTimeout(ApiError):

@@ -20,8 +20,10 @@ from services.jobs.status import QueueStatistics
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SOURCE_HTTP: Final = "http"
+SOURCE_STOW: Final = "stow"
 ACCEPTED: Final = "accepted"
 KNOWN: Final = "known"
+KEY_OBJECT: Final = "key_object"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _BYTES: Final = tuple(float(2**power) for power in range(12, 27, 2))
 

@@ -24,6 +24,7 @@ from services.api.backpressure import Backpressure, with_jitter
 from services.api.errors import ApiError
 from services.api.refusals import TooManyRequests
 from services.api.schemas import InvalidParameter, Problem
+from services.dicom.errors import ResultError
 from services.jobs import errors as jobs
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -118,7 +119,7 @@ def install(app: FastAPI, backpressure: Backpressure) -> None:
             request.scope, answer.status, _code_of(error), answer.advice or str(error), headers=headers
         )
 
-    for root in (ApiError, jobs.JobsError, ModelError):
+    for root in (ApiError, jobs.JobsError, ModelError, ResultError):
         app.add_exception_handler(root, domain_error)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _framework_error)

@@ -23,7 +23,7 @@ _REQUIRED: Final = "required_roles"
 class Role(StrEnum):
     """What a key may do; a key has one or more, and ``admin`` includes all others."""
 
-    SUBMIT = "submit"  # send films, and ask what became of them by their ids
+    SUBMIT = "submit"  # send films, ask what became of them by their ids, and take them back
     READ = "read"  # worklist, records, pictures, models
     ADMIN = "admin"  # score again; everything else too
     METRICS = "metrics"  # scrape

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from model.decoding.header import ImageFormat
+from services.api.arriving import WRITE_BYTES, Arriving, Sender
 from services.api.content_digest import expected_sha256
 from services.api.errors import (
     DigestMismatch,
@@ -24,11 +24,11 @@ from services.api.errors import (
     PayloadTooLarge,
     UnsupportedEncoding,
     UnsupportedMediaType,
-    UploadAborted,
     UploadsBusy,
-    UploadTimeout,
 )
 from services.api.multipart import OVERHEAD_BYTES, SingleFileBody
+from services.api.parts import ReceivedPart, receive_parts
+from services.api.related import media_type_of, store_body
 from services.jobs.disk import Buffer
 from services.jobs.records import Job
 from services.jobs.settings import ApiSettings
@@ -39,13 +39,8 @@ MULTIPART: Final = "multipart/form-data"
 ANY_FORMAT: Final = "application/octet-stream"
 MEDIA_TYPES: Final = (*(image_format.value for image_format in ImageFormat), ANY_FORMAT, MULTIPART)
 
-_WRITE_BYTES: Final = 1024 * 1024
-# Pieces below this are joined as they come: a sender of single bytes must not make a mebibyte of them cost forty.
-_CRUMB_BYTES: Final = 16 * 1024
 # Up to this a body stays in memory until there is room for it; none of it is written before.
-SMALL_BYTES: Final = _WRITE_BYTES
-# Slower than this on average, once the idle limit has passed, is an attack or a dead line (RELIABILITY.md §4).
-_SLOWEST_BYTES_PER_SECOND: Final = 64 * 1024
+SMALL_BYTES: Final = WRITE_BYTES
 _HTTP_DEFAULT_TYPES: Final = ("", ANY_FORMAT)
 
 
@@ -87,97 +82,65 @@ class Uploads:
             After the last byte.
         """
         body = _Body(request, self._settings.max_payload_bytes)
+        arriving = Arriving(self._spool)
+        with self._counted():
+            try:
+                await self._fill(arriving, body, request)
+                # The whole of a small film is hashed and read here, in one thread: a hop into one costs more than that.
+                yield await asyncio.to_thread(_close, arriving, body, read_job)
+            finally:
+                arriving.discard()
+
+    @asynccontextmanager
+    async def receive_each(self, request: Request) -> AsyncIterator[AsyncIterator[ReceivedPart]]:
+        """Stream each part of the request's body into an upload of its own, one after the other.
+
+        The context holds the parts, each while it is looked at; what is not kept until the next one is asked for is
+        removed. As an upload the request counts as one.
+
+        Raises
+        ------
+        UploadsBusy, UnsupportedMediaType, UnsupportedEncoding, MalformedMultipart, PayloadTooLarge
+            Before a byte is read.
+        What ``receive_parts`` raises
+            From the iterator.
+        """
+        body = store_body(request.headers.get("content-type", ""), most_parts=self._settings.max_store_instances)
+        _check_encoding(request)
+        most_bytes = max(self._settings.max_store_bytes, self._settings.max_payload_bytes + OVERHEAD_BYTES)
+        if int(request.headers.get("content-length", "0")) > most_bytes:
+            raise PayloadTooLarge(f"A request may have {most_bytes} bytes. Nothing was kept; send fewer instances.")
+        with self._counted():
+            sender = Sender(request, self._settings)
+            parts = receive_parts(sender, body, self._spool, self._settings, most_bytes=most_bytes)
+            async with aclosing(parts):
+                yield parts
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         if self.in_flight >= self._settings.max_uploads:
             raise UploadsBusy("Too many uploads are in flight. Repeat the request after Retry-After seconds.")
         self.in_flight += 1
-        arriving = _Arriving(self._spool)
         try:
-            await self._fill(arriving, body, request)
-            # The whole of a small film is hashed and read here, in one thread: every hop into one costs more than that.
-            yield await asyncio.to_thread(_close, arriving, body, read_job)
+            yield
         finally:
-            arriving.discard()
             self.in_flight -= 1
 
-    async def _fill(self, arriving: _Arriving, body: _Body, request: Request) -> None:
-        async for chunk in self._chunks(request):
+    async def _fill(self, arriving: Arriving, body: _Body, request: Request) -> None:
+        async for chunk in Sender(request, self._settings).chunks():
             arriving.add(body.payload_of(chunk))
             if arriving.size_bytes > self._settings.max_payload_bytes:
                 raise _too_large(self._settings.max_payload_bytes)
-            if arriving.unwritten_bytes >= _WRITE_BYTES:
+            if arriving.unwritten_bytes >= WRITE_BYTES:
                 await asyncio.to_thread(arriving.write)
         body.check_whole()
         if arriving.size_bytes == 0:
             raise EmptyPayload("The body is empty. Send the film's bytes as the body.")
 
-    async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
-        clock, limits = asyncio.get_running_loop().time, self._settings
-        started, waited_seconds, received = clock(), 0.0, 0
-        stream = request.stream()
-        while True:
-            asked = clock()
-            # What the sender may still take: it is not charged for the time that our disk takes.
-            slowest_seconds = max(limits.upload_idle_seconds, received / _SLOWEST_BYTES_PER_SECOND)
-            left = min(slowest_seconds - waited_seconds, limits.upload_total_seconds - (asked - started))
-            try:
-                async with asyncio.timeout(min(limits.upload_idle_seconds, left)):
-                    chunk = await anext(stream, None)
-            except TimeoutError as error:
-                raise UploadTimeout(
-                    "The upload was too slow and was cut off; nothing was kept. Send it again."
-                ) from error
-            except ClientDisconnect as error:
-                raise UploadAborted("The connection ended before the payload was whole.") from error
-            if chunk is None:
-                return
-            received += len(chunk)
-            waited_seconds += clock() - asked
-            yield chunk
 
-
-def _close(arriving: _Arriving, body: _Body, read_job: JobReader) -> ReceivedPayload:
+def _close(arriving: Arriving, body: _Body, read_job: JobReader) -> ReceivedPayload:
     upload = arriving.write()
     return ReceivedPayload(upload=upload, job=read_job(upload, body.close(upload)))
-
-
-class _Arriving:
-    """A payload between connection and spool: pieces that were not written yet, and the upload, once it has begun."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        self._upload: Upload | None = None
-        self._pieces: list[Buffer] = []
-        self.size_bytes = self.unwritten_bytes = 0
-
-    def add(self, pieces: Sequence[Buffer]) -> None:
-        """Take what came next."""
-        for piece in pieces:
-            self.size_bytes += len(piece)
-            self.unwritten_bytes += len(piece)
-            last = self._pieces[-1] if self._pieces else None
-            if len(piece) >= _CRUMB_BYTES:
-                self._pieces.append(piece)
-            elif isinstance(last, bytearray):
-                last += piece
-            else:
-                self._pieces.append(bytearray(piece))
-
-    def write(self) -> Upload:
-        """Write what came since the last time, and return the upload; blocks.
-
-        It begins here, with the first bytes: a thread of its own would cost a small film more than its writing.
-        """
-        if self._upload is None:
-            self._upload = self._spool.begin()
-        self._upload.write(*self._pieces)
-        self._pieces = []
-        self.unwritten_bytes = 0
-        return self._upload
-
-    def discard(self) -> None:
-        """Remove what was not kept."""
-        if self._upload is not None:
-            self._upload.discard()
 
 
 class _Body:
@@ -185,11 +148,10 @@ class _Body:
 
     def __init__(self, request: Request, max_payload_bytes: int) -> None:
         content_type = request.headers.get("content-type", "")
-        self._media_type = _media_type(content_type)
+        self._media_type = media_type_of(content_type)
         if self._media_type not in (*MEDIA_TYPES, ""):
             raise _unsupported()
-        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise UnsupportedEncoding("Send the film uncompressed, without Content-Encoding.")
+        _check_encoding(request)
         digests = request.headers.getlist("content-digest")
         self._expected_sha256 = expected_sha256(", ".join(digests) if digests else None)
         self._multipart = SingleFileBody(content_type) if self._media_type == MULTIPART else None
@@ -219,7 +181,7 @@ class _Body:
         """Check the whole body; return the format that its sender declared, if one."""
         declared = self._media_type
         if self._multipart is not None:
-            declared = _media_type(self._multipart.part_content_type)
+            declared = media_type_of(self._multipart.part_content_type)
             if declared not in (*ImageFormat, *_HTTP_DEFAULT_TYPES):
                 raise _unsupported()
         actual = self._content_hash.hexdigest() if self._content_hash is not None else upload.sha256()
@@ -228,8 +190,9 @@ class _Body:
         return None if declared in _HTTP_DEFAULT_TYPES else ImageFormat(declared)
 
 
-def _media_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+def _check_encoding(request: Request) -> None:
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedEncoding("Send the film uncompressed, without Content-Encoding.")
 
 
 def _too_large(max_payload_bytes: int) -> PayloadTooLarge:

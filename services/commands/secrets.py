@@ -17,6 +17,7 @@ from services.jobs.rights import RedisUser, acl_file
 from services.jobs.settings import SettingsError
 
 _SECRET_BYTES: Final = 32
+_FOLDERS: Final = ("redis", "keys", "targets", "tls")
 
 app = typer.Typer(help="Secrets of a deployment.", no_args_is_help=True)
 
@@ -34,16 +35,18 @@ def new(
     """Make Redis users with their passwords, the environment of each process, and a first API key, which is printed.
 
     The key is an admin's and is shown once; make narrower ones with `cxr-triage key new`. Files: redis/users.acl (for
-    Redis), api.env, worker.env and exporter.env (CXR_REDIS_URL, REDIS_URL), keys/api-keys.json (for the gateway).
+    Redis), api.env, worker.env, dimse.env, delivery.env and exporter.env (CXR_REDIS_URL, REDIS_URL),
+    keys/api-keys.json (for the gateway), targets/ (empty: targets.toml and what it names go there, see
+    docs/integration.md), tls/ (empty: certificate and key of the DIMSE listener).
     """
     passwords = {user: secrets.token_urlsafe(_SECRET_BYTES) for user in RedisUser}
     urls = {user: f"redis://{user}:{quote(password)}@{redis}/0" for user, password in passwords.items()}
     try:
-        for folder in (directory, directory / "redis", directory / "keys"):
+        for folder in (directory, *(directory / name for name in _FOLDERS)):
             folder.mkdir(mode=0o700, parents=folder == directory)
         _write(directory / "redis" / "users.acl", acl_file(passwords))
-        _write(directory / "api.env", f"CXR_REDIS_URL={urls[RedisUser.API]}\n")
-        _write(directory / "worker.env", f"CXR_REDIS_URL={urls[RedisUser.WORKER]}\n")
+        for user in (RedisUser.API, RedisUser.WORKER, RedisUser.DIMSE, RedisUser.DELIVERY):
+            _write(directory / f"{user}.env", f"CXR_REDIS_URL={urls[user]}\n")
         _write(directory / "exporter.env", f"REDIS_URL={urls[RedisUser.EXPORTER]}\n")
     except FileExistsError as error:
         raise SettingsError(f"{directory} exists already, and no secret is ever overwritten") from error

@@ -6,6 +6,7 @@ nothing of which bundle is active. Shared by operators, who put, and workers, wh
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shutil
@@ -158,5 +159,7 @@ class BundleStore:
     def _sweep(self) -> None:
         """Remove what interrupted puts and removals left."""
         for path in self._directory.glob(".*"):
-            if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+            # Another put may give one its name in this moment.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 # page reporting) large blocks are often not there any more, and each of their pages costs a fault of the host
 # (docs/decisions/0021-gateway-cost.md has figures). Elsewhere smaller pieces cost next to nothing.
 _PIECE_BYTES = 64 * 1024
+_PRIVATE = 0o700
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -32,6 +34,13 @@ def translate_disk_errors() -> Iterator[None]:
         if error.errno in _NO_ROOM:
             raise SpoolFull("the disk is full") from error
         raise SpoolUnavailable(f"the spool does not work: {type(error).__name__} {error.errno}") from error
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory that only we can enter; one that is so already may lie on a disk that is mounted read-only."""
+    directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if stat.S_IMODE(directory.stat().st_mode) != _PRIVATE:
+        directory.chmod(_PRIVATE)
 
 
 def create(path: Path) -> int:

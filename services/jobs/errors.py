@@ -4,7 +4,11 @@ JobsError
 ├── JobNotFound          no such instance at this site
 ├── StudyNotFound        no such study at this site
 ├── PictureGone          a picture of a film is not in the spool, or no longer as it was kept
-├── NotRescorable        this film cannot be scored again: open, withdrawn, or its payload is gone
+├── NotRescorable        this film cannot be scored again: open, or its payload is gone
+│   └── FilmWithdrawn    it was withdrawn, and stays so
+├── MediaTypeMismatch    declared as one format, but the bytes are another; nothing was kept
+├── ClaimsNotAllowed     view, age, sex or study_uid for a film that says so itself; nothing was kept
+├── SiblingUnseen        another film of the same SOPInstanceUID is there, and nobody has compared the two
 ├── QueueFull            the backlog is at its limit; nothing was written
 ├── SiteShareUsed        the caller's site has used its share of the backlog; nothing was written
 ├── QueueUnavailable     Redis does not answer, or refuses to write; the outcome of a submit is then unknown
@@ -13,6 +17,7 @@ JobsError
 ├── SpoolUnavailable     the spool directory cannot be written or read
 ├── ActivationConflict   another operator's change of the active bundle was first
 ├── BundleInUse          a bundle that somebody may still need is not removed
+├── PortTaken            the address of a process' /metrics and /health cannot be bound
 └── LedgerUnavailable    the audit trail cannot be written or read; nothing that serves films waits for it
 """
 
@@ -50,6 +55,31 @@ class NotRescorable(JobsError):
     """A film that cannot be scored again; nothing was written. The message says which reason it has."""
 
     code: ClassVar[str] = "not_rescorable"
+
+
+class FilmWithdrawn(NotRescorable):
+    """A film that was withdrawn, by its sender or by a rejection note. It stays so; nothing was written."""
+
+    code: ClassVar[str] = "film_withdrawn"
+
+
+class MediaTypeMismatch(JobsError):
+    """Declared as one format, but the bytes are another."""
+
+    code: ClassVar[str] = "media_type_mismatch"
+
+
+class ClaimsNotAllowed(JobsError):
+    """``study_uid``, ``view``, ``age`` or ``sex`` for a DICOM film, whose header is the only source of these."""
+
+    code: ClassVar[str] = "claims_not_allowed"
+
+
+class SiblingUnseen(JobsError):
+    """Another film of the same SOPInstanceUID came since the caller looked. Refused inside the script: not written."""
+
+    code: ClassVar[str] = "sibling_unseen"
+    retryable: ClassVar[bool] = True
 
 
 class QueueFull(JobsError):
@@ -117,3 +147,9 @@ class BundleInUse(JobsError):
     """A bundle that is active, served, or the one to go back to. It was not removed."""
 
     code: ClassVar[str] = "bundle_in_use"
+
+
+class PortTaken(JobsError):
+    """Another process listens on the metrics port, or the address is not this machine's."""
+
+    code: ClassVar[str] = "port_taken"

@@ -26,6 +26,10 @@ OPEN_OF_SITE = f"{TAG}:open:sites"  # hash site -> its films without an outcome
 # An outbox: zset id, or id:n for entry n of its history -> ms from when that decision may be written to the ledger.
 LEDGER_DUE = f"{TAG}:ledger:due"
 LEDGER_HEADS = f"{TAG}:ledger:heads"  # hash chain file -> its last entry, so that a cut tail is noticed
+DELIVER_TARGETS = f"{TAG}:deliver:targets"  # set of the targets that get every decision made from now on
+DELIVER_KNOWN = f"{TAG}:deliver:known"  # set of the targets that were ever announced; what they are owed stays theirs
+DELIVER_DISABLED = f"{TAG}:deliver:disabled"  # hash target -> why it takes nothing until somebody enables it
+REJECTIONS = f"{TAG}:rejections"  # there once every rejection note is known; a Redis that lost everything lacks it
 BUNDLE = f"{TAG}:bundle"  # hash: which bundle is active, which is a candidate, and how candidates fared
 
 
@@ -64,6 +68,25 @@ def worklist(site: str, priority: Priority, rollup: str) -> str:
     return f"{TAG}:worklist:{site}|{priority}|{rollup}"
 
 
+def sop(site: str, sop_instance_uid: str) -> str:
+    """Return the zset of an object's films: id -> ms when it came. Another one where its pixels were others."""
+    return f"{TAG}:sop:{site}|{sop_instance_uid}"
+
+
 def waiting(site: str, priority: Priority) -> str:
     """Return the zset of a site's studies of one priority that have open films: study_uid -> submitted ms."""
     return f"{TAG}:waiting:{site}|{priority}"
+
+
+def rejected(site: str, sop_instance_uid: str) -> str:
+    """Return the string that says that a rejection note has named this object: what its films' results become."""
+    return f"{TAG}:rejected:{site}|{sop_instance_uid}"
+
+
+def delivery(part: str, target: str) -> str:
+    """Return what a target is owed.
+
+    ``due`` (zset) and ``dead`` (zset) hold decisions, ``<id>:<n>``, by when they may be sent and by when they were
+    given up; ``since`` (zset) those that are due, by when they became so; ``notes`` (hash) how each has fared.
+    """
+    return f"{TAG}:deliver:{part}:{target}"

@@ -53,6 +53,8 @@ def configure_logging(format: Literal["json", "text"], service: str) -> None:  #
     root.setLevel(logging.INFO)
     # uvicorn brings handlers of its own unless it is started with log_config=None; its access log quotes URLs.
     logging.getLogger("uvicorn.access").disabled = True
+    # It tells of every module of attributes that it copies; withheld, these lines are noise.
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread

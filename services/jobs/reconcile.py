@@ -17,10 +17,10 @@ from itertools import islice
 from model.decision import Outcome
 from services.jobs.errors import LedgerUnavailable
 from services.jobs.ledger.restore import LedgerReader
-from services.jobs.limits import Deadlines
+from services.jobs.limits import Deadlines, QueueLimits
 from services.jobs.queue import JobQueue, Registration
 from services.jobs.records import Job, JobState
-from services.jobs.settings import QueueSettings
+from services.jobs.settings import ApiSettings, QueueSettings
 from services.jobs.spool import Spool, film_id_of
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,18 @@ def deadlines_of(settings: QueueSettings) -> Deadlines:
     )
 
 
+def limits_of(settings: ApiSettings) -> QueueLimits:
+    """Return what may wait; the same for every door that films come in by."""
+    return QueueLimits(
+        routine_depth=settings.routine_depth,
+        stat_reserve=settings.stat_reserve,
+        open_bytes=settings.queue_bytes,
+        site_share=settings.site_share,
+        overdue_stat_seconds=settings.overdue_stat_seconds,
+        overdue_routine_seconds=settings.overdue_routine_seconds,
+    )
+
+
 async def reconcile(
     queue: JobQueue,
     spool: Spool,
@@ -92,6 +104,7 @@ async def reconcile(
     """
     lost = _Lost(queue, ledger)
     if is_start:
+        await lost.reject_again()  # before what they name comes back
         await lost.close_finished()  # before any of them meets its deadline
     requeued = await queue.reconcile()
     expired = await queue.expire(deadlines) if deadlines is not None else 0
@@ -159,6 +172,16 @@ class _Lost:
                 await self._queue.resubmit(job)
         self.restored += len(ledgered)
         self.resubmitted += sum(job.id not in ledgered for job in jobs)
+
+    async def reject_again(self) -> None:
+        """Have what rejection notes named withdrawn, now and when it comes, where Redis does not know of them."""
+        if self._ledger is None or await self._queue.knows_rejections():
+            return
+        with _survives_an_unreadable_ledger():
+            for site, uids in (await self._ledger.rejected_objects()).items():
+                # Found by their UIDs alone: a Redis that has lost everything indexes all that comes back.
+                await self._queue.withdraw_objects(site, [("", uid) for uid in sorted(uids)])
+            await self._queue.note_rejections_known()
 
     async def close_finished(self) -> None:
         """End the open films that the ledger knows to have ended."""

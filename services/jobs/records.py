@@ -143,9 +143,9 @@ class Timings(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go next, relative to the service's root; ``null`` for a picture that this film does not have.
+    """Where to go next, relative to the service's root; ``null`` for what this film does not have.
 
-    A service of 0.1.0 does not name pictures at all; ours always does, and its document says so.
+    A service of 0.1.0 names ``self`` and ``study`` alone; ours always names all, and its document says so.
     """
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
@@ -153,6 +153,8 @@ class Links(BaseModel):
     study: str
     preview: str | None = None
     heatmap: str | None = None
+    report: str | None = None
+    overlay: str | None = None
 
 
 class Record(BaseModel):

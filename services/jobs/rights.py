@@ -19,6 +19,8 @@ class RedisUser(StrEnum):
 
     API = "api"  # gateways, and the operator's commands
     WORKER = "worker"
+    DIMSE = "dimse"  # takes films in, as a gateway does
+    DELIVERY = "delivery"  # carries results out
     EXPORTER = "exporter"  # a monitor: lengths and figures, no contents
 
 
@@ -26,13 +28,16 @@ _CONNECTION: Final = ("ping", "info", "time", "multi", "exec", "evalsha", "scrip
 _OF_STRINGS: Final = ("get", "set", "del", "exists", "expire", "persist", "ttl", "pttl", "incr", "incrby", "decrby")
 _OF_HASHES: Final = ("hget", "hset", "hdel", "hmget", "hgetall", "hincrby")
 _OF_SETS: Final = ("sadd", "scard", "sismember", "smembers", "srem")
-_OF_SORTED_SETS: Final = ("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zscore")
+_OF_SORTED_SETS: Final = ("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zrevrange", "zscore")
 _OF_LISTS: Final = ("rpush", "lindex", "lrange")
 _OF_STREAMS: Final = ("xadd", "xack", "xdel", "xlen", "xrange", "xrevrange", "xread", "xpending", "xinfo")
 _SHARED: Final = (*_CONNECTION, *_OF_STRINGS, *_OF_HASHES, *_OF_SETS, *_OF_SORTED_SETS, *_OF_LISTS, *_OF_STREAMS)
 
 ALLOWED: Final = {
     RedisUser.API: _SHARED,
+    # As a gateway: a user of its own can be shut out alone, and is told apart in CLIENT LIST and ACL LOG.
+    RedisUser.DIMSE: _SHARED,
+    RedisUser.DELIVERY: _SHARED,
     # Films are taken, held and handed over by workers only.
     RedisUser.WORKER: (*_SHARED, "xreadgroup", "xclaim", "xgroup"),
     RedisUser.EXPORTER: ("ping", "info", "xlen", "xpending", "xinfo", "zcard"),

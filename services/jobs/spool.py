@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from services.jobs import disk
 from services.jobs.disk import delete, size_bytes, sync_directory, translate_disk_errors, write_durably, write_whole
 from services.jobs.errors import PictureGone, RecordCorrupt, SpoolFull, SpoolUnavailable
 from services.jobs.quota import Quota, Usage
@@ -66,8 +67,7 @@ class Spool:
         self._incoming = directory / INCOMING
         self._drafts = f"{uuid.uuid4().hex[:8]}-"
         with translate_disk_errors():
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            directory.chmod(0o700)
+            disk.make_private(directory)
             self._incoming.mkdir(mode=0o700, exist_ok=True)
         self._quota = Quota(
             directory,

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from model.decision import Decision, Outcome
+from model.decoding.header import ImageFormat
 from model.errors import Reason
 from services.jobs.errors import RecordCorrupt
 from services.jobs.limits import QueueLimits
@@ -183,17 +184,22 @@ def _assemble(
         ),
         attempts=attempts,
         overdue=overdue,
-        links=_links(job, result.pictures if result else ()),
+        links=_links(job, result),
     )
 
 
-def _links(job: Job, pictures: Collection[Picture]) -> Links:
+def _links(job: Job, result: Result | None) -> Links:
     film = f"/v1/instances/{job.id}"
+    pictures = result.pictures if result else ()
+    # An archive knows nobody to whom a PNG or JPEG could belong.
+    has_results = result is not None and job.image_format is ImageFormat.DICOM
     return Links(
         self=film,
         study=f"/v1/studies/{job.study_uid}?site={job.site}",
         preview=f"{film}/{Picture.PREVIEW}.png" if Picture.PREVIEW in pictures else None,
         heatmap=f"{film}/{Picture.HEATMAP}.png" if Picture.HEATMAP in pictures else None,
+        report=f"{film}/report.dcm" if has_results else None,
+        overlay=f"{film}/overlay.dcm" if has_results and Picture.HEATMAP in pictures else None,
     )
 
 

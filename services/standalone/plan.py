@@ -25,17 +25,22 @@ _API_STOP_SECONDS: Final = 35.0
 _WORKER_STOP_SECONDS: Final = 30.0
 _REDIS_STOP_SECONDS: Final = 30.0
 # -P: what lies in the working directory must not stand in for our packages.
-_PYTHON: Final = (sys.executable, "-P")
+PYTHON: Final = (sys.executable, "-P")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """What ``cxr-triage up`` is told. ``log`` takes the children's output; where absent it goes to this stderr."""
+    """What ``cxr-triage up`` is told. ``log`` takes the children's output; where absent it goes to this stderr.
+
+    ``has_dimse`` and ``has_delivery`` start the C-STORE listener and delivery beside gateway and workers.
+    """
 
     data_dir: Path
     port: int | None = None
     workers: int = 1
     bundle: Path | None = None
+    has_dimse: bool = False
+    has_delivery: bool = False
     log: Path | None = None
 
 
@@ -96,8 +101,8 @@ def _redis_directory(data_dir: Path) -> Path:
     return directory.resolve()
 
 
-def _environment(plan: Plan, options: StackOptions) -> dict[str, str]:
-    """Return the environment of gateway and worker: this one's, which wins where it names a place of its own."""
+def environment_of(plan: Plan, options: StackOptions) -> dict[str, str]:
+    """Return the environment of a process of ours: this one's, which wins where it names a place of its own."""
     defaults = settings_in(options.data_dir) | {
         "CXR_API_LOG_FORMAT": "text",
         "CXR_WORKER_LOG_FORMAT": "text",
@@ -129,8 +134,8 @@ def api_child(plan: Plan, options: StackOptions) -> Child:
     # It inherits the socket, which stays open while it is restarted: callers wait for a moment instead of failing.
     return Child(
         "api",
-        [*_PYTHON, "-m", "services.api", "--fd", str(descriptor)],
-        _environment(plan, options),
+        [*PYTHON, "-m", "services.api", "--fd", str(descriptor)],
+        environment_of(plan, options),
         stop_seconds=_API_STOP_SECONDS,
         pass_fds=(descriptor,),
         log=options.log,
@@ -141,8 +146,8 @@ def worker_child(plan: Plan, options: StackOptions, number: int) -> Child:
     """Return one worker."""
     return Child(
         f"worker-{number}",
-        [*_PYTHON, "-m", "services.worker"],
-        _share_of_cores(options.workers) | _environment(plan, options),
+        [*PYTHON, "-m", "services.worker"],
+        _share_of_cores(options.workers) | environment_of(plan, options),
         stop_seconds=_WORKER_STOP_SECONDS,
         log=options.log,
     )

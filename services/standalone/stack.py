@@ -1,4 +1,4 @@
-"""Redis, gateway and workers as one thing that starts, stays up and stops in order.
+"""Redis, gateway, workers and what connects a PACS, as one thing that starts, stays up and stops in order.
 
 Starts only what ``plan`` has found to be right.
 """
@@ -24,6 +24,7 @@ from services.jobs.queue import JobQueue
 from services.jobs.records import ModelReference
 from services.jobs.settings import RedisSettings, SettingsError
 from services.standalone.child import Child
+from services.standalone.pacs import Neighbour, delivery_neighbour, dimse_neighbour
 from services.standalone.plan import Plan, StackOptions, api_child, make_plan, redis_child, worker_child
 
 _POLL_SECONDS: Final = 0.1
@@ -53,6 +54,8 @@ class Stack:
         self._redis_settings = RedisSettings(url=SecretStr(plan.redis_url))
         self._redis = redis_child(plan, options)
         self._api = api_child(plan, options)
+        self._dimse = dimse_neighbour(plan, options)
+        self._delivery = delivery_neighbour(plan, options)
         self._workers = [worker_child(plan, options, number) for number in range(options.workers)]
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -73,10 +76,12 @@ class Stack:
                 self._supervise(self._redis)
             # Our own Redis may have much to load, and its death is noticed; one that is not ours has to be there.
             await _redis_answers(queue, seconds=_FOREIGN_REDIS_SECONDS if self._redis is None else math.inf)
-            for child in (self._api, *self._workers):
+            for child in self._ours():
                 self._supervise(child)
-            await self._gateway_is_ready()
+            await _is_ready(f"{self.url}/health/ready")
             self.model = await _workers_announce(queue, count=len(self._workers), since_ms=started_ms)
+            for neighbour in filter(None, (self._dimse, self._delivery)):
+                await _is_ready(neighbour.ready_url)
         finally:
             await client.aclose()
         if self._plan.named_digest not in (None, self.model.digest):
@@ -90,8 +95,8 @@ class Stack:
 
     async def stop(self) -> None:
         """Stop in order: no new films, then finish what is held, then Redis."""
-        await self._api.stop()
-        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await asyncio.gather(*(child.stop() for child in self._doors()))
+        await asyncio.gather(*(child.stop() for child in self._behind()))
         if self._redis is not None:
             await self._redis.stop()
         for task in self._tasks:
@@ -100,12 +105,26 @@ class Stack:
         self._failure.cancel()
 
     def hurry(self) -> None:
-        """End gateway and workers at once. Redis still stops gracefully, and nothing accepted is lost."""
-        for child in (self._api, *self._workers):
+        """End everything but Redis at once. Redis still stops gracefully, and nothing accepted is lost."""
+        for child in self._ours():
             child.kill()
 
+    def _doors(self) -> Iterator[Child]:
+        """Yield what takes films in."""
+        yield self._api
+        yield from _children_of(self._dimse)
+
+    def _behind(self) -> Iterator[Child]:
+        """Yield what works on films that were taken."""
+        yield from self._workers
+        yield from _children_of(self._delivery)
+
+    def _ours(self) -> Iterator[Child]:
+        yield from self._doors()
+        yield from self._behind()
+
     def _children(self) -> Iterator[Child]:
-        yield from (self._api, *self._workers)
+        yield from self._ours()
         if self._redis is not None:
             yield self._redis
 
@@ -117,14 +136,6 @@ class Stack:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and not self._failure.done() and (error := task.exception()) is not None:
             self._failure.set_exception(error)
-
-    async def _gateway_is_ready(self) -> None:
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=_PROBE_SECONDS) as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get("/health/ready")).is_success:
-                        return
-                await asyncio.sleep(_POLL_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -158,6 +169,21 @@ async def first_of(*waits: Awaitable[None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _children_of(neighbour: Neighbour | None) -> Iterator[Child]:
+    if neighbour is not None:
+        yield neighbour.child
+
+
+async def _is_ready(url: str) -> None:
+    """Wait until a process says that it is."""
+    async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url)).is_success:
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _redis_answers(queue: JobQueue, *, seconds: float) -> None:

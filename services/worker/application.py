@@ -25,6 +25,7 @@ from services.jobs.connection import connect_heartbeat, connect_worker
 from services.jobs.ending import end
 from services.jobs.ledger.outbox import RunningLedger, running_ledger
 from services.jobs.ledger.restore import LedgerReader
+from services.jobs.probes import ProbeServer, Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.reconcile import deadlines_of, reconcile
 from services.jobs.settings import RedisSettings, WorkerSettings
@@ -41,7 +42,6 @@ from services.worker.decoding.pool import DecodingPool
 from services.worker.following import BundleFollower
 from services.worker.heartbeat import EXIT_HUNG, HeartbeatThread, Watchdog
 from services.worker.loading import BundleLoader, LoadedBundle
-from services.worker.probes import ProbeServer, Readiness
 from services.worker.settling import Settler
 from services.worker.switching import ServedBundles
 from services.worker.upkeep import Upkeep
@@ -128,7 +128,7 @@ async def _assemble(
 ) -> _Worker:
     """Put a worker together; what it holds open is closed with ``stack``, in the reverse order."""
     settings, name = configuration.worker, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    readiness, spool = Readiness(), Spool.of(configuration.spool)
+    readiness, spool = Readiness(metrics.READY.set), Spool.of(configuration.spool)
     probes = stack.enter_context(closing(_probes(readiness, settings)))
     redis = await stack.enter_async_context(connect_worker(configuration.redis))
     ledger = await stack.enter_async_context(running_ledger(redis, configuration.audit, "worker"))

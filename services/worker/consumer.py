@@ -16,11 +16,11 @@ from typing import Any, Final, TypeVar
 
 from services.jobs.ending import end
 from services.jobs.errors import QueueUnavailable
+from services.jobs.probes import Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.records import TakenJob
 from services.worker import metrics
 from services.worker.heartbeat import HeartbeatThread
-from services.worker.probes import Readiness
 from services.worker.settling import OUTAGE_PAUSE_SECONDS, Settler, ids
 
 logger = logging.getLogger(__name__)

@@ -2,8 +2,7 @@
 
 WorkerError
 ├── DecodingUnavailable    no decoding child can be started on this machine
-├── SandboxUnavailable     the kernel cannot keep decoding children from network, programs and files
-└── PortTaken              the address of /metrics and /health cannot be bound
+└── SandboxUnavailable     the kernel cannot keep decoding children from network, programs and files
 """
 
 from __future__ import annotations
@@ -28,9 +27,3 @@ class SandboxUnavailable(WorkerError):
     """Seccomp filters are missing here, and the settings require them."""
 
     code: ClassVar[str] = "sandbox_unavailable"
-
-
-class PortTaken(WorkerError):
-    """Another process listens on the metrics port, or the address is not this machine's."""
-
-    code: ClassVar[str] = "port_taken"

@@ -14,12 +14,12 @@ from typing import Final, TypeVar
 from model.decision import not_assessed
 from model.errors import ImageError, ModelError, NonFiniteScore, Reason
 from services.jobs.errors import JobsError, QueueUnavailable
+from services.jobs.probes import Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.records import ModelReference, TakenJob, Timings
 from services.worker import metrics
 from services.worker.assessment import Assessment, Assessor
 from services.worker.heartbeat import HeartbeatThread
-from services.worker.probes import Readiness
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Final, Protocol
 
 from services.jobs.errors import QueueUnavailable, SpoolUnavailable
+from services.jobs.probes import Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.settings import WorkerSettings
 from services.jobs.status import WorkerStatus
 from services.worker.following import BundleFollower
 from services.worker.heartbeat import Watchdog
-from services.worker.probes import Readiness
 
 logger = logging.getLogger(__name__)
 

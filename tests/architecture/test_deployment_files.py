@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from services.jobs.settings import variable_names
+from services.cli import app as cli
+from services.jobs.settings import DeliverySettings, DimseSettings, variable_names
 from tests.support.tools import require_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-SERVICES = ["redis", "api", "worker-cpu", "worker-gpu"]
+SERVICES = ["redis", "api", "dimse", "deliver", "worker-cpu", "worker-gpu"]
+SECRETS = ["api.env", "worker.env", "dimse.env", "delivery.env"]
 
 
 @cache
@@ -32,17 +35,27 @@ def mounts(service: str) -> dict[str, str]:
     return {mount.split(":")[1]: mount for mount in compose()["services"][service]["volumes"]}
 
 
-@pytest.mark.parametrize("profile", ["cpu", "gpu"])
-def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("profile", "service"),
+    [("cpu", "worker-cpu"), ("gpu", "worker-gpu"), ("dimse", "dimse"), ("deliver", "deliver")],
+)
+def test_docker_compose_accepts_the_file(profile: str, service: str, tmp_path: Path) -> None:
     require_tools("docker-compose")
     shutil.copy(COMPOSE, tmp_path)
-    for name in ("api.env", "worker.env"):
+    for name in SECRETS:
         (tmp_path / "secrets").mkdir(exist_ok=True)
         (tmp_path / "secrets" / name).write_text("CXR_REDIS_URL=redis://user:password@redis:6379/0\n")
     command = ["docker-compose", "-f", str(tmp_path / COMPOSE.name), "--profile", profile, "config"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"worker-{profile}" in done.stdout
+    assert service in yaml.safe_load(done.stdout)["services"]
+
+
+def test_everything_that_is_mounted_from_the_secrets_is_made_by_the_command(tmp_path: Path) -> None:
+    assert CliRunner().invoke(cli, ["secrets", "new", str(tmp_path / "secrets")]).exit_code == 0
+    named = set(re.findall(r"\./(secrets/[\w./-]+)", COMPOSE.read_text()))
+    assert len(named) >= len(SECRETS)
+    assert not [name for name in named if not (tmp_path / name).exists()]
 
 
 def test_every_variable_of_the_compose_file_is_a_setting() -> None:
@@ -69,18 +82,54 @@ def test_redis_is_reached_from_gateway_and_workers_only() -> None:
     document = compose()
     assert document["services"]["redis"]["networks"] == ["queue"]
     assert document["networks"]["queue"] == {"internal": True}
-    assert [name for name in SERVICES if "ports" in document["services"][name]] == ["api"]
+    assert [name for name in SERVICES if "ports" in document["services"][name]] == ["api", "dimse"]
     assert all(port.startswith("127.0.0.1:") for port in document["services"]["api"]["ports"])
+    (listener,) = document["services"]["dimse"]["ports"]
+    assert listener.startswith("${DIMSE_ADDRESS:-127.0.0.1}:"), "beyond this host only where its operator says so"
+
+
+def test_who_calls_archives_is_not_on_the_network_of_the_gateway() -> None:
+    services = compose()["services"]
+    assert "ports" not in services["deliver"]
+    assert [name for name in SERVICES if "pacs" in services[name]["networks"]] == ["dimse", "deliver"]
+    assert [name for name in SERVICES if "front" in services[name]["networks"]] == ["api"]
+
+
+@pytest.mark.parametrize("service", ["dimse", "deliver"])
+def test_process_of_the_gateways_image_has_a_command_and_a_sign_of_life_of_its_own(service: str) -> None:
+    facts = compose()["services"][service]
+    assert facts["build"] == compose()["services"]["api"]["build"]
+    assert facts["command"] == ["cxr-triage", service]
+    port = facts["environment"][{"dimse": "CXR_DIMSE_METRICS_PORT", "deliver": "CXR_DELIVERY_METRICS_PORT"}[service]]
+    assert f":{port}/health/live" in facts["healthcheck"]["test"][-1]
+    assert "'.[dicom]'" in DOCKERFILE.read_text()
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "dimse", "deliver"])
+def test_every_command_of_a_container_exists(command: str) -> None:
+    named = {
+        facts["command"][1] for facts in compose()["services"].values() if facts.get("command", [""])[0] == "cxr-triage"
+    }
+    named |= set(re.findall(r'^CMD \["cxr-triage", "(\w+)"\]$', DOCKERFILE.read_text(), re.MULTILINE))
+    assert command in named
+    assert CliRunner().invoke(cli, [command, "--help"]).exit_code == 0
 
 
 def test_no_secret_is_in_the_files_and_none_is_given_to_another_process() -> None:
     services = compose()["services"]
+    assert services["dimse"]["env_file"] == ["./secrets/dimse.env"]
+    assert services["deliver"]["env_file"] == ["./secrets/delivery.env"]
+    assert [name for name in SERVICES if "/run/targets" in mounts(name)] == ["deliver"]
+    assert [name for name in SERVICES if "/run/tls" in mounts(name)] == ["dimse"]
     assert services["api"]["env_file"] == ["./secrets/api.env"]
     assert services["worker-cpu"]["env_file"] == services["worker-gpu"]["env_file"] == ["./secrets/worker.env"]
     assert "env_file" not in services["redis"]
+    assert all(
+        mounts(name)[place].endswith(":ro") for name, place in (("deliver", "/run/targets"), ("dimse", "/run/tls"))
+    )
     assert "/run/keys" in mounts("api")
     assert mounts("api")["/run/keys"].endswith(":ro")
-    assert not any("keys" in target for name in ("worker-cpu", "worker-gpu", "redis") for target in mounts(name))
+    assert not any("keys" in target for name in SERVICES if name != "api" for target in mounts(name))
     assert "password" not in (COMPOSE.read_text() + DOCKERFILE.read_text()).lower().replace("without a password", "")
 
 
@@ -88,6 +137,12 @@ def test_gateway_and_workers_share_spool_audit_trail_and_bundles() -> None:
     places = {f"/var/lib/cxr-triage/{name}" for name in ("spool", "audit", "bundles")}
     for service in ("api", "worker-cpu", "worker-gpu"):
         assert places <= set(mounts(service)), service
+    for service in ("dimse", "deliver"):
+        assert {"/var/lib/cxr-triage/spool", "/var/lib/cxr-triage/audit"} <= set(mounts(service)), service
+    assert mounts("deliver")["/var/lib/cxr-triage/audit"] == "audit:/var/lib/cxr-triage/audit", "it notes what it sends"
+    assert mounts("deliver")["/var/lib/cxr-triage/spool"].endswith(":ro"), (
+        "it reads films, and no fault of it may cost one"
+    )
     assert set(compose()["volumes"]) >= {"redis", "spool", "audit", "bundles"}
     text = DOCKERFILE.read_text()
     for place in places:
@@ -102,9 +157,11 @@ def test_redis_takes_its_users_from_the_secrets() -> None:
     assert "NOAUTH" in str(redis["healthcheck"])
 
 
-@pytest.mark.parametrize("service", ["worker-cpu", "api"])
+@pytest.mark.parametrize("service", ["worker-cpu", "api", "dimse", "deliver"])
 def test_container_stops_later_than_its_process_wants_to(service: str) -> None:
-    seconds = {"worker-cpu": 10, "api": 30}[service]
+    arriving = DimseSettings.model_fields["stop_seconds"].default
+    sending = DeliverySettings.model_fields["send_seconds"].default
+    seconds = {"worker-cpu": 10, "api": 30, "dimse": arriving, "deliver": sending}[service]
     assert int(compose()["services"][service]["stop_grace_period"].removesuffix("s")) > seconds
 
 

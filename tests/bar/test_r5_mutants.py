@@ -12,10 +12,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from services.jobs import lua
 from services.jobs.connection import connect_gateway
+from services.jobs.delivery_outbox import DeliveryOutbox
 from services.jobs.queue import JobQueue
 from tests.bar.conftest import MeasureRow
 from tests.support.invariant import mark_safe
-from tests.support.queue_checks import CHECKS
+from tests.support.queue_checks import CHECKS, DELIVERY_CHECKS
 from tests.support.queue_machine import QueueMachine
 from tests.support.queue_mutants import MUTANTS, Mutant
 from tests.support.redis_server import RedisServer
@@ -38,7 +39,11 @@ def is_noticed(mutant: Mutant, server: RedisServer) -> bool:
 async def check(name: str, server: RedisServer, source: Callable[[str], str]) -> None:
     async with connect_gateway(server.settings) as client:
         await client.flushall()
-        await CHECKS[name](JobQueue(client, source=source), client)
+        queue = JobQueue(client, source=source)
+        if name in DELIVERY_CHECKS:
+            await DELIVERY_CHECKS[name](queue, DeliveryOutbox(client, source=source))
+        else:
+            await CHECKS[name](queue, client)
 
 
 def run_machine(server: RedisServer, source: Callable[[str], str]) -> None:
@@ -66,7 +71,7 @@ def test_every_wrong_script_is_noticed(shared_redis_server: RedisServer, measure
         row.mark("mutants", len(MUTANTS), at_least=8)
         row.mark("mutants_killed", len(MUTANTS) - len(survivors), exactly=len(MUTANTS))
         # Also the end of the row: the right scripts pass what the wrong ones failed.
-        for name in CHECKS:
+        for name in (*CHECKS, *DELIVERY_CHECKS):
             asyncio.run(check(name, shared_redis_server, lua.source))
         with shared_redis_server.client() as client:
             mark_safe(row, client, [], is_all_done=False)

@@ -45,6 +45,8 @@ def test_no_order_of_events_loses_a_film_or_gives_it_two_results(
         row.note("redis_kills", sum(machine.kills for machine in machines))
         row.note("submits_refused", sum(machine.refusals for machine in machines))
         row.mark("scored_again", sum(machine.rescores for machine in machines), at_least=10)
+        row.mark("leased_by_a_target", sum(machine.leases for machine in machines), at_least=10)
+        row.mark("withdrawn", sum(machine.withdrawals for machine in machines), at_least=10)
         row.note("films", sum(len(machine.film_ids) for machine in machines))
         with shared_redis_server.client() as client:
             mark_safe(row, client, machines[-1].film_ids)

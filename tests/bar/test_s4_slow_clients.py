@@ -22,6 +22,7 @@ from tests.support.gateway import GatewayProcess
 from tests.support.parts import Parts, mark_end, wait_done
 from tests.support.raw_http import connect, exchange, read_answers
 from tests.support.senders import numbered_films, send_all
+from tests.support.stow import STORE_TYPE, opening
 
 MEBIBYTE: Final = 1024**2
 IN_BODY: Final = 200
@@ -35,7 +36,13 @@ HOST: Final = b"Host: gateway\r\n"
 BODY: Final = b"POST /v1/instances HTTP/1.1\r\n" + HOST + b"Content-Type: image/png\r\nContent-Length: 1000000\r\n\r\n"
 LIVE: Final = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
 HEADERS: Final = b"GET /v1/studies HTTP/1.1\r\n" + HOST + b"X-Slow: "
-CHUNKED: Final = b"POST /v1/instances HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nContent-Type: "
+CHUNKED: Final = b" HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nContent-Type: "
+STORE_BODY: Final = (
+    b"POST /dicom-web/studies HTTP/1.1\r\n" + HOST + b"Content-Type: " + STORE_TYPE.encode() + b"\r\n"
+    b"Content-Length: 1000000\r\n\r\n" + opening()
+)
+# Beyond the bound of one instance the rest of it is read and dropped, because others may follow, up to this.
+STORE_BYTES: Final = 96 * MEBIBYTE
 FORM: Final = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
 
 
@@ -60,7 +67,7 @@ def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(parts: Pa
     # Room for all of them at once: the others would be refused at once, and prove nothing.
     with (
         measure_row("S4", "slow and huge clients") as row,
-        parts.gateway(api_max_uploads=IN_BODY + 10) as gateway,
+        parts.gateway(api_max_uploads=IN_BODY + 10, api_max_store_bytes=STORE_BYTES) as gateway,
     ):
         with probing(gateway) as probes:
             cuts = asyncio.run(attack(gateway))
@@ -73,14 +80,17 @@ def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(parts: Pa
         row.mark("health_failures", probes.failures, exactly=0)
         row.mark("health_p99_ms", round(1000 * float(np.quantile(probes.seconds, 0.99)), 1), at_most=250)
 
-        for name, media_type, opening in (
-            ("raw", b"image/png", b""),
-            ("form", b"multipart/form-data; boundary=b", FORM),
+        for name, path, media_type, begun, most_bytes in (
+            ("raw", b"/v1/instances", b"image/png", b"", 64 * MEBIBYTE),
+            ("form", b"/v1/instances", b"multipart/form-data; boundary=b", FORM, 64 * MEBIBYTE),
+            ("stow", b"/dicom-web/studies", STORE_TYPE.encode(), opening(), STORE_BYTES),
         ):
-            status, sent_bytes = stream_without_end(gateway, media_type, opening)
+            status, sent_bytes = stream_without_end(gateway, path, media_type, begun)
             row.mark(f"{name}_of_400_mb_answered", status, exactly=413)
             row.mark(
-                f"{name}_mb_sent_until_413", round(sent_bytes / MEBIBYTE, 1), at_most=64 + BUFFERED_BYTES / MEBIBYTE
+                f"{name}_mb_sent_until_413",
+                round(sent_bytes / MEBIBYTE, 1),
+                at_most=(most_bytes + BUFFERED_BYTES) / MEBIBYTE,
             )
 
         left = [path for path in (parts.directory / "spool").rglob("*") if path.is_file()]
@@ -94,12 +104,12 @@ def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(parts: Pa
 
 
 async def attack(gateway: GatewayProcess) -> list[Cut]:
-    bodies = (drip(gateway, BODY) for _ in range(IN_BODY))
+    bodies = (drip(gateway, STORE_BODY if number % 4 == 0 else BODY) for number in range(IN_BODY))
     headers = (drip(gateway, HEADERS) for _ in range(IN_HEADERS))
     return list(await asyncio.gather(*bodies, *headers))
 
 
-async def drip(gateway: GatewayProcess, opening: bytes) -> Cut:
+async def drip(gateway: GatewayProcess, begun: bytes) -> Cut:
     """Send a byte a second until an answer comes, or patience ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     started = time.monotonic()
@@ -107,7 +117,7 @@ async def drip(gateway: GatewayProcess, opening: bytes) -> Cut:
     line = b""
     # The gateway may end the connection without an answer, which then counts as none.
     with suppress(ConnectionError):
-        writer.write(opening)
+        writer.write(begun)
         while not answer.done() and time.monotonic() - started < PATIENCE_SECONDS:
             writer.write(b"x")
             await writer.drain()
@@ -141,13 +151,13 @@ def probing(gateway: GatewayProcess) -> Iterator[Probing]:
         thread.join()
 
 
-def stream_without_end(gateway: GatewayProcess, media_type: bytes, opening: bytes) -> tuple[int, int]:
+def stream_without_end(gateway: GatewayProcess, path: bytes, media_type: bytes, begun: bytes) -> tuple[int, int]:
     """Send a body of 400 MB in chunks; return the status of the answer, and how much was sent when it came."""
     part = b"%x\r\n" % PART_BYTES + bytes(PART_BYTES) + b"\r\n"
     with connect(gateway) as connection:
-        connection.sendall(CHUNKED + media_type + b"\r\n\r\n")
-        if opening:
-            connection.sendall(b"%x\r\n" % len(opening) + opening + b"\r\n")
+        connection.sendall(b"POST " + path + CHUNKED + media_type + b"\r\n\r\n")
+        if begun:
+            connection.sendall(b"%x\r\n" % len(begun) + begun + b"\r\n")
         sent_bytes = 0
         with suppress(BrokenPipeError, ConnectionResetError):
             while sent_bytes < HUGE_BYTES and not has_answer(connection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import time
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from services.api.scopes import Role
+from services.jobs.records import instance_id
 from tests.bar.conftest import MeasureRow
 from tests.support.access import bearer, make_key
 from tests.support.bar import Row
@@ -27,10 +29,13 @@ from tests.support.canary import (
     refused_uploads,
     words_in_redis,
 )
+from tests.support.films import CT_STORAGE
 from tests.support.finding_bundles import write_finding_bundle
 from tests.support.invariant import mark_safe
+from tests.support.key_objects import key_object
 from tests.support.parts import Parts
 from tests.support.redis_server import RedisServer
+from tests.support.stow import STORE, read, related, stow, uid_of_film
 from tests.support.worker_process import WorkerProcess
 
 _SECONDS: Final = 60.0
@@ -68,7 +73,7 @@ def test_nobody_reads_of_a_patient_outside_of_the_payload(
         with parts.worker(directed_by=directions) as worker:
             directions.fail(1)
             said += [_outcome(client, upload) for upload in accepted_uploads()]
-            said.append(_crashed_film(client, worker))
+            said += [_crashed_film(client, worker), _rejected_film(client)]
             bodies = _refusals(client)
             # Redis and the gateway go on below; the worker has no more to say.
             texts = {"worker metrics": worker.get("/metrics")[1], "worker log": worker.log_text()}
@@ -116,6 +121,22 @@ def _crashed_film(client: httpx.Client, worker: WorkerProcess) -> dict[str, Any]
     return film
 
 
+def _rejected_film(client: httpx.Client) -> dict[str, Any]:
+    """A film that comes by STOW-RS after the note that rejects it, so that nobody scores it."""
+    film = marked_dicom(70)
+    study, uid = str(read(film).StudyInstanceUID), uid_of_film(film)
+    note = key_object({study: [uid]}, PatientName=WORD, PatientID=WORD, SeriesDescription=WORD)
+    for content in (note, film):
+        answer = stow(client, content)
+        assert answer.status_code == 200, answer.text
+    sha256 = hashlib.sha256(film).hexdigest()
+    record: dict[str, Any] = client.get(
+        f"/v1/instances/{instance_id(site='default', sop_instance_uid=uid, sha256=sha256)}"
+    ).json()
+    assert record["reason"] == "withdrawn", record
+    return record
+
+
 def _crash_children(worker: WorkerProcess) -> None:
     """End every decoding child as a codec's fault would: the processes that have none of their own."""
     for child in psutil.Process(worker.process.pid).children(recursive=True):
@@ -126,9 +147,25 @@ def _crash_children(worker: WorkerProcess) -> None:
             continue
 
 
+def _refused_stores(client: httpx.Client) -> list[httpx.Response]:
+    """Send by STOW-RS what is refused, as a whole or instance by instance."""
+    film = marked_dicom(60, SOPClassUID=CT_STORAGE)
+    requests: list[tuple[bytes, dict[str, str]]] = [
+        (related(f"{WORD} no film at all".encode()), STORE),
+        (related(film), STORE),
+        (related(marked_dicom(61, StudyInstanceUID=WORD)), STORE),
+        (related(film, media_type=f"{WORD}/{WORD}"), STORE),
+        (related(film), STORE | {"Accept": f"{WORD}/{WORD}"}),
+        (film, {"Content-Type": f"multipart/related; boundary={WORD}"}),
+        (related(film, boundary=WORD), {"Content-Type": f'multipart/related; type="{WORD}"; boundary={WORD}'}),
+    ]
+    answers = [client.post("/dicom-web/studies", content=content, headers=headers) for content, headers in requests]
+    return [*answers, client.post(f"/dicom-web/studies/{WORD}", content=related(film), headers=STORE)]
+
+
 def _refusals(client: httpx.Client) -> list[str]:
     """Return the bodies of all that is refused."""
-    answers = [_post(client, upload) for upload in refused_uploads()]
+    answers = [_post(client, upload) for upload in refused_uploads()] + _refused_stores(client)
     paths = (
         f"/v1/instances/{WORD}",
         f"/v1/instances/{WORD}/preview.png",

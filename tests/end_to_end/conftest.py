@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from tests.support.bundles import write_explaining_bundle
+from tests.support.parts import Parts
+from tests.support.redis_server import RedisServer
 from tests.support.stack import StackProcess
 
 
@@ -32,3 +34,16 @@ def running_stack(
 def client(running_stack: StackProcess) -> Iterator[httpx.Client]:
     with running_stack.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def module_parts(
+    redis_binary: Path, tiny_bundle_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Parts]:
+    """An installation for all tests of a module: a Redis that nobody else empties; nothing else runs yet."""
+    directory = tmp_path_factory.mktemp("parts")
+    (directory / "redis").mkdir()
+    server = RedisServer(redis_binary, directory / "redis")
+    server.start()
+    yield Parts(directory=directory, server=server, bundle=tiny_bundle_directory)
+    server.stop()

@@ -10,8 +10,12 @@ import pytest
 
 from services.standalone.redis_server import find_redis_server
 from services.worker.cores import cores
-from tests.support.films import png_film
+from tests.support.delivery import stow
+from tests.support.dimse import send
+from tests.support.films import dicom_film, png_film
 from tests.support.gateway import ServiceProcess, environment, wait_until
+from tests.support.ports import free_ports
+from tests.support.receivers import Receiver
 from tests.support.stack import StackProcess, wait_gone
 
 PNG = {"Content-Type": "image/png"}
@@ -59,6 +63,28 @@ def test_workers_of_one_stack_share_its_cores(tiny_bundle_directory: Path, tmp_p
         wait_until(lambda: len(threads()) == 2, what="both workers")
         share = max(1, cores() // 2)
         assert threads() == [share, share]
+
+
+def test_stack_that_was_asked_to_takes_films_by_c_store_and_delivers_their_results(
+    tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    port, *probes = free_ports(3)
+    (tmp_path / "targets.toml").write_text(stow((archive := Receiver(tmp_path / "archive", "http")).port))
+    settings = {
+        "dimse_port": port,
+        "dimse_metrics_port": probes[0],
+        "delivery_metrics_port": probes[1],
+        "delivery_targets_file": tmp_path / "targets.toml",
+    }
+    flags = ("--dimse", "--deliver")
+    with archive, StackProcess(tmp_path, bundle=tiny_bundle_directory, flags=flags, **settings) as stack:
+        archive.start()
+        stack.wait_ready()
+        assert [answer.Status for answer in send(port, dicom_film(seed=3))] == [0x0000]
+        wait_until(lambda: len(archive.instances()) == 2, what="report and overlay")
+        children = stack.children()
+        assert stack.stop(signal.SIGINT) == 0
+        wait_gone(children)
 
 
 def test_dead_children_are_replaced_and_what_was_accepted_is_scored(
@@ -127,6 +153,30 @@ def test_data_directory_that_cannot_hold_redis_is_one_clear_line(tiny_bundle_dir
 def test_redis_url_that_is_none_is_one_clear_line(url: str, tiny_bundle_directory: Path, tmp_path: Path) -> None:
     process = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=url)
     assert_one_clear_line(process, "CXR_REDIS_URL")
+
+
+@pytest.mark.parametrize(
+    ("flag", "settings", "word"),
+    [
+        ("--deliver", {}, "CXR_DELIVERY_TARGETS_FILE"),
+        ("--dimse", {"dimse_callers": "everybody"}, "CXR_DIMSE_CALLERS"),
+        ("--dimse", {"dimse_metrics_port": 0}, "CXR_DIMSE_METRICS_PORT"),
+    ],
+)
+def test_what_connects_a_pacs_and_is_configured_wrongly_is_one_clear_line(
+    flag: str, settings: dict[str, object], word: str, tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    process = up(
+        tmp_path,
+        "--bundle",
+        str(tiny_bundle_directory),
+        flag,
+        **({"delivery_metrics_port": free_ports(1)[0]} | settings),
+    )
+    with process:
+        assert process.process.wait(SECONDS) == 2
+    (line,) = [line for line in process.output.splitlines() if line.startswith("cxr-triage")]
+    assert word in line
 
 
 def test_setting_that_only_the_worker_refuses_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from services.jobs.activation import BundleActivation
 from services.jobs.bundle_store import BundleStore
 from services.jobs.connection import connect_gateway
 from services.jobs.errors import QueueUnavailable
+from services.jobs.probes import Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.settings import WorkerSettings
 from services.jobs.status import PreparationState
@@ -26,7 +27,6 @@ from services.worker.batching import Batcher, BatchPolicy
 from services.worker.following import BundleFollower
 from services.worker.heartbeat import Watchdog
 from services.worker.loading import BundleLoader, LoadedBundle
-from services.worker.probes import Readiness
 from services.worker.switching import ServedBundles
 from services.worker.upkeep import Upkeep
 from tests.support.bundles import write_explaining_bundle, write_tiny_bundle

@@ -19,9 +19,10 @@ from model.errors import Reason
 from services.jobs.queue import JobQueue
 from services.jobs.records import Claims, Job, Priority, Record, Timings
 from tests.support.access import make_key
-from tests.support.films import dicom_film, jpeg_film, png_film
+from tests.support.films import IMPLICIT, dicom_film, jpeg_film, png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.jobs import SCORED_BY, TIMINGS, scored, unread
+from tests.support.ledger import entries_in
 from tests.support.redis_server import RedisServer
 
 MEBIBYTE = 1024**2
@@ -102,6 +103,23 @@ async def test_finished_film_answers_200_when_it_is_sent_again(client: httpx.Cli
     assert again.json()["id"] == first.json()["id"]
     assert again.json()["outcome"] == "flagged"
     assert await worker_queue.take("test", count=1, block_ms=0) == [], "a film that is known is not queued again"
+
+
+def test_object_that_was_changed_is_a_film_of_its_own_and_a_warning_in_the_trail(
+    client: httpx.Client, gateway: GatewayProcess
+) -> None:
+    same: dict[str, Any] = {"SOPInstanceUID": "1.2.3.7", "StudyInstanceUID": "1.2.3"}
+    first = post(client, dicom_film(seed=14, **same), DICOM).json()
+    by_another_way = post(client, dicom_film(seed=14, transfer_syntax=IMPLICIT, **same), DICOM).json()
+    changed = post(client, dicom_film(seed=15, **same), DICOM).json()
+    assert by_another_way["id"] == first["id"] != changed["id"]
+
+    def warnings() -> list[tuple[str, str]]:
+        entries = entries_in(gateway.spool_directory.parent / "audit")
+        return [(entry["film"], entry["revises"]) for entry in entries if entry["event"] == "revised"]
+
+    wait_until(lambda: warnings() != [], what="the warning in the trail")
+    assert warnings() == [(changed["id"], first["id"])]
 
 
 def test_the_same_film_has_one_id_however_it_travels(client: httpx.Client) -> None:

@@ -16,6 +16,8 @@ from redis.asyncio import Redis
 from model.decision import Decision, Outcome
 from model.errors import Reason
 from services.jobs import keys
+from services.jobs.delivery_outbox import DeliveryOutbox
+from services.jobs.errors import FilmWithdrawn
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.ledger.outbox import LedgerOutbox
 from services.jobs.ledger.restore import LedgerReader, Restored
@@ -357,3 +359,71 @@ async def test_chains_that_ended_long_before_the_lost_films_are_not_read(
 async def trail_is_written(trail: AuditTrail) -> None:
     """Return once everything noted so far is on the disk: what is ordered later is written later."""
     await asyncio.wrap_future(trail.append([]))
+
+
+# -- films that were taken back, and targets ---------------------------------------------------------------------------
+async def test_withdrawn_film_comes_back_withdrawn_with_what_it_was_before(
+    queue: JobQueue, worklist: Worklist, outbox: LedgerOutbox, ledger: LedgerReader, redis_client: Redis
+) -> None:
+    read, waits = make_job(study_uid="1.2.3"), make_job(study_uid="1.2.3")
+    await end(queue, read, scored(flagged=True))
+    await queue.submit(waits)
+    for job in (read, waits):
+        await queue.withdraw(job.id)
+    ids = [read.id, waits.id]
+    records, past = await queue.records(ids), await queue.history(read.id)
+    await outbox.drain()
+    await redis_client.flushall()
+    assert (await ledger.restore_everything(await ledger.verify()))[Restored.RESTORED] == 2
+    assert await queue.records(ids) == records
+    assert [was.outcome for was in await queue.history(read.id)] == [was.outcome for was in past]
+    assert await worklist_of(worklist) == []
+    for job in (read, waits):
+        assert not (await queue.withdraw(job.id)).is_first
+        with pytest.raises(FilmWithdrawn):
+            await queue.rescore(job.id)
+
+
+async def test_restored_film_can_be_withdrawn(
+    queue: JobQueue, outbox: LedgerOutbox, ledger: LedgerReader, redis_client: Redis
+) -> None:
+    job = make_job()
+    await end(queue, job, scored(flagged=True))
+    await outbox.drain()
+    await redis_client.flushall()
+    await ledger.restore_everything(await ledger.verify())
+    assert (await queue.withdraw(job.id)).record.reason is Reason.WITHDRAWN
+    assert await queue.take("a", count=1, block_ms=0) == []
+
+
+async def test_restored_decisions_are_owed_to_targets_that_are_announced_by_then(
+    queue: JobQueue, outbox: LedgerOutbox, ledger: LedgerReader, redis_client: Redis
+) -> None:
+    deliveries, job = DeliveryOutbox(redis_client), make_job()
+    await end(queue, job, scored(flagged=True))
+    await queue.withdraw(job.id)
+    await outbox.drain()
+    await redis_client.flushall()
+    await deliveries.announce(["pacs"])
+    await ledger.restore_everything(await ledger.verify())
+    (owed,) = await deliveries.lease("pacs", count=9)
+    assert (owed.film_id, owed.commit, owed.record.reason) == (job.id, 2, Reason.WITHDRAWN)
+    assert [was.outcome for was in owed.past] == [Outcome.FLAGGED]
+
+
+async def test_redis_from_an_older_copy_learns_which_films_were_taken_back(
+    queue: JobQueue, outbox: LedgerOutbox, ledger: LedgerReader, redis_client: Redis
+) -> None:
+    job = make_job()
+    await end(queue, job, scored(flagged=False))
+    film: Any = await redis_client.hgetall(keys.instance(job.id))
+    await queue.withdraw(job.id)
+    await outbox.drain()
+    await redis_client.flushall()
+    await queue.submit(job)
+    await queue.take("a", count=1, block_ms=0)
+    await redis_client.hset(keys.instance(job.id), mapping=film)
+    await redis_client.zrem(keys.OPEN, job.id)
+    assert (await ledger.restore_everything(await ledger.verify()))[Restored.RESTORED] == 1
+    assert (await queue.record(job.id)).reason is Reason.WITHDRAWN
+    assert (await ledger.restore_everything(await ledger.verify()))[Restored.KNOWN] == 1

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from model.errors import Reason
 from services.jobs import keys, lua
 from services.jobs.connection import connect_gateway, connect_worker
+from services.jobs.delivery_outbox import DeliveryOutbox
 from services.jobs.errors import QueueUnavailable
 from services.jobs.queue import JobQueue
 from services.jobs.settings import RedisSettings
@@ -203,3 +205,52 @@ async def test_order_to_score_again_whose_reply_is_lost_keeps_the_decision_once(
     proxy.lose_every(0)
     assert len(await lossy_queue.history(taken.job.id)) == 1
     assert await redis_client.xlen(ROUTINE) == 1
+
+
+async def test_withdrawal_whose_reply_is_lost_is_one_and_says_that_it_was_the_first(
+    lossy_queue: JobQueue, proxy: LossyProxy
+) -> None:
+    taken = await take_one(lossy_queue)
+    await finish(lossy_queue, taken)
+    proxy.lose(2)
+    withdrawal = await lossy_queue.withdraw(taken.job.id)
+    assert proxy.all_lost
+    assert withdrawal.is_first
+    assert withdrawal.record.reason is Reason.WITHDRAWN
+    assert len(await lossy_queue.history(taken.job.id)) == 1
+
+
+async def test_lease_whose_reply_is_lost_hands_the_same_decision_out_again(
+    lossy_queue: JobQueue, proxy: LossyProxy
+) -> None:
+    async with connect_worker(RedisSettings.model_validate({"url": proxy.url})) as client:
+        outbox = DeliveryOutbox(client)
+        await outbox.announce(["pacs"])
+        films = [await take_one(lossy_queue) for _ in range(2)]
+        for taken in films:
+            await finish(lossy_queue, taken)
+        await outbox.lease("hook", count=1)
+        proxy.lose(2)
+        leased = await outbox.lease("pacs", count=9)
+        assert proxy.all_lost
+        assert {owed.film_id for owed in leased} == {taken.job.id for taken in films}
+        assert await outbox.lease("pacs", count=9) == []
+
+
+async def test_failed_delivery_whose_reply_is_lost_is_counted_once_and_one_that_arrived_stays_off(
+    lossy_queue: JobQueue, proxy: LossyProxy
+) -> None:
+    async with connect_worker(RedisSettings.model_validate({"url": proxy.url})) as client:
+        outbox = DeliveryOutbox(client)
+        await outbox.announce(["pacs"])
+        await finish(lossy_queue, await take_one(lossy_queue))
+        (owed,) = await outbox.lease("pacs", count=1)
+        proxy.lose(2)
+        await outbox.later(owed, wait_ms=0, reason="unreachable")
+        assert proxy.all_lost
+        (owed,) = await outbox.lease("pacs", count=1)
+        assert owed.attempts == 1
+        proxy.lose(2)
+        await outbox.delivered(owed)
+        assert proxy.all_lost
+        assert [standing.due for standing in await outbox.standings()] == [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from services.api.scopes import Role
@@ -18,8 +20,12 @@ from services.commands.secrets import app
 from services.jobs.rights import ALLOWED, RedisUser, acl_file
 from tests.support.access import bearer, make_key
 from tests.support.bundles import write_tiny_bundle
-from tests.support.films import png_film
+from tests.support.delivery import DeliveryProcess, hook
+from tests.support.dimse import DimseProcess, send
+from tests.support.films import dicom_film, png_film
 from tests.support.gateway import GatewayProcess, WorkerProcess, wait_until
+from tests.support.key_objects import key_object
+from tests.support.receivers import Receiver
 from tests.support.redis_server import EVERY_REDIS, RedisServer
 
 PASSWORDS = {user: f"password-of-{user}" for user in RedisUser}
@@ -100,10 +106,42 @@ def test_film_walks_from_gateway_to_worker_with_the_rights_of_each(guarded: Guar
         client.headers.update(bearer(key))
         wait_until(lambda: "cxr_queue_up 1.0" in client.get("/metrics").text, what="figures of the queue")
         gateway.wait_ready()
+    assert refused_to(guarded) == set()
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+def test_film_walks_from_a_modality_to_a_dashboard_and_is_taken_back_with_the_rights_of_each(
+    guarded: GuardedRedis, tmp_path: Path
+) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    film = dicom_film()
+    instance = dcmread(io.BytesIO(film))
+    with Receiver(tmp_path / "dashboard", "http") as dashboard:
+        dashboard.start()
+        url = {user: guarded.url_of(user) for user in RedisUser}
+        with (
+            DeliveryProcess(
+                tmp_path, guarded, hook(dashboard.port, tmp_path), redis_url=url[RedisUser.DELIVERY]
+            ) as sender,
+            WorkerProcess(tmp_path, redis_url=url[RedisUser.WORKER], bundle=bundle, spool_minimum_free_ratio=0.0),
+            DimseProcess(tmp_path, redis_url=url[RedisUser.DIMSE]) as listener,
+        ):
+            sender.wait_started()
+            listener.wait_ready()
+            assert send(listener.port, film)[0].Status == 0
+            wait_until(lambda: len(dashboard.kept()) == 1, what="word of the outcome")
+            note = key_object({instance.StudyInstanceUID: [instance.SOPInstanceUID]})
+            assert send(listener.port, note)[0].Status == 0
+            wait_until(lambda: len(dashboard.kept()) == 2, what="word of the withdrawal")
+    assert refused_to(guarded) == set()
+
+
+def refused_to(guarded: GuardedRedis) -> set[tuple[str, str]]:
+    """Return what users have tried and may not."""
     with guarded.client() as operator:
         refused = {(entry["username"], entry["object"]) for entry in operator.acl_log()}
     # redis-py introduces itself (CLIENT SETINFO), which Redis 7.0 has no name for, and does without.
-    assert {(user, command) for user, command in refused if not command.startswith("client")} == set()
+    return {(user, command) for user, command in refused if not command.startswith("client")}
 
 
 def is_done(client: httpx.Client, film: dict[str, Any]) -> bool:
@@ -159,7 +197,8 @@ def test_every_command_of_the_scripts_is_listed() -> None:
 def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
     made = CliRunner().invoke(app, ["new", str(tmp_path / "secrets"), "--redis", "host:7000"])
     assert made.exit_code == 0
-    for name in ("", "redis/users.acl", "api.env", "worker.env", "exporter.env", "keys", "keys/api-keys.json"):
+    environments = ("api.env", "worker.env", "dimse.env", "delivery.env", "exporter.env")
+    for name in ("", "redis/users.acl", *environments, "keys", "keys/api-keys.json", "targets", "tls"):
         assert (tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0, name
     users = (tmp_path / "secrets" / "redis" / "users.acl").read_text()
     password = re.fullmatch(

@@ -28,9 +28,14 @@ AGREED: Final[Mapping[tuple[str, str], frozenset[Role]]] = {
     ("get", SESSION): frozenset(Role),
     ("delete", SESSION): frozenset(Role),
     ("post", "/v1/instances"): frozenset({Role.SUBMIT}),
+    ("post", "/dicom-web/studies"): frozenset({Role.SUBMIT}),
+    ("post", "/dicom-web/studies/{study_uid}"): frozenset({Role.SUBMIT}),
     ("get", "/v1/instances/{instance_id}"): frozenset({Role.SUBMIT, Role.READ}),
+    ("delete", "/v1/instances/{instance_id}"): frozenset({Role.SUBMIT}),
     ("get", "/v1/instances/{instance_id}/preview.png"): frozenset({Role.READ}),
     ("get", "/v1/instances/{instance_id}/heatmap.png"): frozenset({Role.READ}),
+    ("get", "/v1/instances/{instance_id}/report.dcm"): frozenset({Role.READ}),
+    ("get", "/v1/instances/{instance_id}/overlay.dcm"): frozenset({Role.READ}),
     ("get", "/v1/instances/{instance_id}/decisions"): frozenset({Role.READ}),
     ("post", "/v1/instances/{instance_id}/rescore"): frozenset({Role.ADMIN}),
     ("get", "/v1/studies"): frozenset({Role.READ}),
@@ -40,6 +45,8 @@ AGREED: Final[Mapping[tuple[str, str], frozenset[Role]]] = {
     ("get", "/v1/models/{digest}/operating-points"): frozenset({Role.READ}),
 }
 _OBJECTS: Final = ("{instance_id}", "{study_uid}")
+# Names a study of which films come, at the caller's own site: there is nothing of others to be found by it.
+_STORE: Final = "/dicom-web/studies/{study_uid}"
 
 
 class Kind(StrEnum):
@@ -110,7 +117,8 @@ def _expected(caller: MatrixCaller, method: str, path: str, wanted: frozenset[Ro
         return 401
     if (is_write_by_browser and caller.is_foreign) or not caller.may(wanted):
         return 403
-    return 404 if caller.is_of_other_site and any(part in path for part in _OBJECTS) else None
+    is_looked_up = path != _STORE and any(part in path for part in _OBJECTS)
+    return 404 if caller.is_of_other_site and is_looked_up else None
 
 
 def disagreements(document: dict[str, Any]) -> list[str]:

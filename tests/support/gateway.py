@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,9 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from services.api.listening import listen, url_of
 from tests.support.processes import wait_or_kill
@@ -142,3 +144,49 @@ class WorkerProcess(ServiceProcess):
             directory / "worker.log",
             environment(**({"worker_metrics_port": 0} | places | settings)),
         )
+
+
+class ListeningProcess(ServiceProcess):
+    """One of our programs that says its ports in its log when it has started."""
+
+    def __init__(self, module: str, log: Path, settings: dict[str, str], *arguments: str, started: str) -> None:
+        self._started = started
+        super().__init__(["-m", module, *arguments], log, settings)
+
+    def ports(self) -> dict[str, int]:
+        """Wait until it has started; return every ``…port`` that it names."""
+        wait_until(lambda: self._start() is not None or not self.is_running, what=self._started)
+        start = self._start()
+        assert start is not None, self.output[-3000:]
+        return {name: value for name, value in start.items() if name.endswith("port")}
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask its own port for status and body; status 0 where it does not answer."""
+        url = f"http://127.0.0.1:{self.ports()['metrics_port']}{path}"
+        try:
+            answer = httpx.get(url, trust_env=False, timeout=CLIENT_SECONDS)
+        except httpx.TransportError:
+            return 0, ""
+        return answer.status_code, answer.text
+
+    def wait_ready(self) -> None:
+        """Return when it does its work: it is ready by its own word."""
+        wait_until(self._is_ready, what=f"readiness of {self._started}")
+
+    def counted(self, metric: str, **labels: str) -> float:
+        """Return the sum of a metric's samples with these labels, as its /metrics says it now."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.get("/metrics")[1])
+            for sample in family.samples
+            if sample.name == metric and labels.items() <= sample.labels.items()
+        )
+
+    def _is_ready(self) -> bool:
+        assert self.is_running, self.output[-3000:]
+        return self.get("/health/ready")[0] == 200
+
+    def _start(self) -> dict[str, Any] | None:
+        whole, _, _ = self.output.rpartition("\n")  # the last line may be under way
+        events = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return next((event for event in events if event.get("action") == self._started), None)

@@ -9,6 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from services.jobs import keys, lua
 from services.jobs.records import Priority
+from tests.support.queue_sight import TARGET
 from tests.support.queue_watch import WatchedQueue
 from tests.support.redis_server import RedisServer
 
@@ -49,6 +50,7 @@ class AccidentalQueue(WatchedQueue):
     def redis_loses_everything(self) -> None:
         self.losses += 1
         self._sync.flushall()
+        self._await(self._outbox.announce([TARGET]))  # as the delivery process does again and again
         self._model.lose_everything()
         self._is_whole = True
         for job in self._model.accepted.values():

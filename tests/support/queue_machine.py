@@ -17,10 +17,11 @@ from model.decision import Decision
 from model.errors import Reason
 from services.jobs import keys, lua
 from services.jobs.beat import Beat
+from services.jobs.errors import SiblingUnseen
 from services.jobs.records import Job, JobState, Priority, TakenJob
 from services.jobs.spool import payload_name
 from tests.support.jobs import SCORED_BY, TIMINGS, lateral, make_job, scored, unread
-from tests.support.queue_accidents import AccidentalQueue
+from tests.support.queue_deliveries import DeliveringQueue
 from tests.support.queue_model import DEADLINES, finisher
 from tests.support.redis_server import RedisServer
 
@@ -36,14 +37,14 @@ DECISIONS: st.SearchStrategy[Decision] = st.sampled_from(
 LONG_AGO_MS = 1_000_000_000_000  # by the callers' clock every deadline is over; Redis' clock decides
 
 
-class QueueMachine(AccidentalQueue):
+class QueueMachine(DeliveringQueue):
     """Does whatever callers, operators, time and accidents may do; the model says what each step has to answer."""
 
     def __init__(self, server: RedisServer, *, source: Callable[[str], str] = lua.source) -> None:
         super().__init__(server, source=source)
         self._beat = Beat(self._sync, source=source)
         self._taken: list[tuple[str, TakenJob]] = []  # ever handed out, zombies included
-        self.refusals = self.rescores = 0
+        self.refusals = 0
 
     @property
     def film_ids(self) -> list[str]:
@@ -58,9 +59,6 @@ class QueueMachine(AccidentalQueue):
     def _draw_taken(self, data: st.DataObject) -> tuple[str, TakenJob]:
         return data.draw(st.sampled_from(self._taken))
 
-    def _draw_accepted(self, data: st.DataObject) -> Job:
-        return data.draw(st.sampled_from(list(self._model.accepted.values())))
-
     @initialize(films=st.lists(FILMS, min_size=2, max_size=8), decision=DECISIONS, count=st.integers(0, 8))
     def begin_with_some(self, films: list[tuple[Priority, str, int]], decision: Decision, count: int) -> None:
         """Films before the first worker; and films that are done, or few examples would score one again."""
@@ -74,9 +72,10 @@ class QueueMachine(AccidentalQueue):
         for priority, site, payload_bytes in films:
             number = len(self._model.accepted)
             job = make_job(
-                number, priority=priority, site=site, study_uid=f"1.2.{number // 3}", submitted_ms=LONG_AGO_MS
+                number, priority=priority, site=site, study_uid=f"1.2.{number // 3}", submitted_ms=LONG_AGO_MS + number
             )
-            self._submit(replace(job, payload_bytes=payload_bytes), times=1 + is_repeated)
+            job = replace(job, payload_bytes=payload_bytes, sop_instance_uid=f"1.2.3.{number // 4}")
+            self._submit(job, times=1 + is_repeated)
 
     def _submit(self, job: Job, *, times: int) -> None:
         room = partial(self._queue.check_room, priority=job.priority, site=job.site, payload_bytes=job.payload_bytes)
@@ -89,15 +88,24 @@ class QueueMachine(AccidentalQueue):
             assert not self._sync.exists(keys.instance(job.id))
             return
         self._await(room())
+        before = self._model.objects.get((job.site, job.sop_instance_uid or ""), [])
+        if before:
+            with pytest.raises(SiblingUnseen):
+                self._await(self._queue.submit(job))
+        newest = before[-1] if before else None
         for _ in range(times):
-            assert self._await(self._queue.submit(job)).is_new
+            submission = self._await(self._queue.submit(job, compared_with=newest))
+            assert (submission.is_new, submission.revises) == (True, newest)
         self._model.accept(job)
 
     @precondition(lambda self: self._model.accepted)
     @rule(data=st.data())
     def submit_known_film_again(self, data: st.DataObject) -> None:
         job = self._draw_accepted(data)
-        assert not self._await(self._queue.submit(replace(job, payload=payload_name(job.id)))).is_new
+        try:
+            assert not self._await(self._queue.submit(replace(job, payload=payload_name(job.id)))).is_new
+        except SiblingUnseen as error:
+            raise AssertionError("what is known is compared with nothing") from error
 
     @rule(consumer=CONSUMERS, count=st.integers(1, 4))
     def take(self, consumer: str, count: int) -> None:
@@ -185,36 +193,7 @@ class QueueMachine(AccidentalQueue):
         assert not (self._is_whole and requeued), "a healthy queue is left alone"
         self._is_whole = True
 
-    # -- what an operator does, and what time does ---------------------------------------------------------------------
-    @precondition(lambda self: self._model.accepted)
-    @rule(data=st.data(), by_our_fault=st.sampled_from([False, False, True]), is_repeated=st.booleans())
-    def score_again(self, data: st.DataObject, by_our_fault: bool, is_repeated: bool) -> None:
-        job = data.draw(st.sampled_from([self._model.accepted[i] for i in self._model.results] or self._model.open))
-        act = self._queue.requeue if by_our_fault else self._queue.rescore
-        refused = self._model.refusal_to_reopen(job.id, depth=self._depth(), by_our_fault=by_our_fault)
-        if refused is not None:
-            with pytest.raises(refused):
-                self._await(act(job.id))
-            return
-        for _ in range(1 + is_repeated):
-            assert self._await(act(job.id)).outcome is None
-        if job.id in self._model.results:
-            self.rescores += 1
-            self._model.reopen(job.id)
-        past = self._await(self._queue.history(job.id))
-        assert [(was.outcome, was.done_at) for was in past] == [
-            (was.outcome, was.done_at) for was in self._model.past[job.id]
-        ]
-
-    @precondition(lambda self: self._model.accepted)
-    @rule(data=st.data())
-    def forget_payload(self, data: st.DataObject) -> None:
-        job = self._draw_accepted(data)
-        may_be = job.id in self._model.results and job.id not in self._model.forgotten
-        assert self._await(self._queue.forget_payload(job.id, job.payload)) == may_be
-        if may_be:
-            self._model.forgotten.add(job.id)
-
+    # -- what time does ------------------------------------------------------------------------------------------------
     @precondition(lambda self: self._model.open)
     @rule(data=st.data(), seconds=st.sampled_from([1600, 2700]))
     def wait_long(self, data: st.DataObject, seconds: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -42,6 +42,9 @@ class QueueModel:
     open_seconds: dict[str, int] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     owed: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    buried: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
 
     @property
     def open(self) -> list[Job]:
@@ -50,9 +53,21 @@ class QueueModel:
     def run(self, film_id: str) -> int:
         return len(self.past.get(film_id, ()))
 
+    def last_decision(self, film_id: str) -> str:
+        """Return the name of a film's decision, or, while it is scored again, of the one that it had."""
+        return f"{film_id}:{self.run(film_id) + (film_id in self.results)}"
+
     def accept(self, job: Job) -> None:
         self.accepted[job.id] = job
         self.open_seconds[job.id] = 0
+
+    @property
+    def objects(self) -> dict[tuple[str, str], list[str]]:
+        """Return the ids of the films of each object, by site and SOPInstanceUID, the newest last."""
+        films: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for film in self.accepted.values():
+            films[film.site, film.sop_instance_uid or ""].append(film.id)
+        return films
 
     def refusal(self, job: Job, *, depth: int) -> type[JobsError] | None:
         """Return what a submit of this film has to raise, where ``depth`` entries wait, are held or put off."""
@@ -91,13 +106,23 @@ class QueueModel:
             self.owed.remove(film_id)
             self.owed.add(f"{film_id}:{len(self.past[film_id]) - 1}")
 
+    def withdraw(self, film_id: str) -> None:
+        """Take a film back; the watch sees the record that it ends with."""
+        if film_id in self.results:
+            self.reopen(film_id)
+        self.lateral.discard(film_id)
+
     def late(self) -> set[str]:
         """Return the open films that are past their deadline."""
         return {job.id for job in self.open if self.open_seconds[job.id] > DEADLINES.of(job.site, job.priority)}
 
     def lose_everything(self) -> None:
-        for lost in (self.results, self.winners, self.past, self.counted, self.lateral, self.forgotten, self.owed):
+        for lost in (self.results, self.winners, self.past, self.counted, self.lateral, self.forgotten):
             lost.clear()
+        self.owed.clear()
+        self.told.clear()
+        self.buried.clear()
+        self.held.clear()
         self.open_seconds = dict.fromkeys(self.accepted, 0)
 
     def studies(self) -> dict[tuple[str, str], tuple[RollUp, int, int, int]]:

@@ -55,6 +55,7 @@ _SETTLE_AND_LEAVE = "  settle(film, verdict, done_at(film), by)\n  leave_open(fi
 _ASK_HOLDER = "if holder(priority, mid) ~= consumer then return -1 end\n"
 _COUNT_NO_LONGER = "  if film.counted then count_outcome(film, film.counted, -1) end\n"
 _KEEP_PAST = "local kept = redis.call('RPUSH'"
+_WITHDRAWN = "a_film_is_withdrawn_once_and_leaves_its_study_with_its_past"
 _IF_KNOWN = "if redis.call('EXISTS', key) == 1 then"
 
 MUTANTS = (
@@ -94,6 +95,36 @@ MUTANTS = (
         "redis.call('ZREM', OPEN, id)\nlocal refused = refusal",
         directed="redis_out_of_memory_refuses_submits_whole",
     ),
+    _one(
+        "submit lets an object become a second film unseen",
+        "submit",
+        "if sibling and sibling ~= compared then return { 'sibling' } end\n",
+        directed="an_object_becomes_no_second_film_unseen",
+    ),
+    _one(
+        "submit takes what comes back from the spool for a revision",
+        "submit",
+        "compared ~= '*' and ",
+        directed="films_of_an_object_come_back_from_the_spool_in_their_order",
+    ),
+    _one(
+        "settle lets an object be forgotten before its film",
+        "open_films",
+        "  index_sop(film)\n",
+        directed="an_object_is_known_as_long_as_its_film",
+    ),
+    _one(
+        "rescore lets an object be forgotten while its film is open",
+        "rescore",
+        "index_sop(film)\n",
+        directed="an_object_is_known_while_its_film_is_scored_again",
+    ),
+    _one(
+        "submit lets in what a rejection note has named",
+        "submit",
+        "  withdraw_if_rejected(id, sop)\n",
+        directed="an_object_that_was_rejected_before_it_comes_is_withdrawn",
+    ),
     _one("submit does not look at bytes", "open_films", "+ bytes > limits.bytes then", "> limits.bytes then"),
     _one("submit gives one site everything", "open_films", "if sites > 1 and", "if false and"),
     _one("close leaves the entry in its stream", "shared", "  redis.call('XDEL', stream(priority), mid)\n"),
@@ -123,11 +154,32 @@ MUTANTS = (
         "now - tonumber(open[at + 1])",
         directed="one_wrong_clock_ends_nothing",
     ),
-    _one("rescore forgets the decision before", "rescore", _KEEP_PAST, _KEEP_PAST.replace("=", "= 1 or")),
+    _one("rescore forgets the decision before", "open_films", _KEEP_PAST, _KEEP_PAST.replace("=", "= 1 or")),
     _one(
         "rescore forgets what it owes the ledger",
-        "rescore",
-        "  redis.call('ZADD', LEDGER_DUE, due_ms, id .. ':' .. (kept - 1))\n",
+        "open_films",
+        "    redis.call('ZADD', LEDGER_DUE, due_ms, film.id .. ':' .. (kept - 1))\n",
     ),
     _one("rescore counts the film twice in its study", "rollup", _COUNT_NO_LONGER),
+    _one("withdraw forgets the decision before", "withdrawal", "    give_up(film)\n", directed=_WITHDRAWN),
+    _one("withdraw takes off what was not pending", "withdrawal", "    count_pending(film)\n", directed=_WITHDRAWN),
+    _one("withdraw does not ask", "withdrawal", "film.counted == 'withdrawn'", "false", directed=_WITHDRAWN),
+    _one("close owes the targets nothing", "open_films", "  owe_targets(film)\n"),
+    _one(
+        "lease forgets who sends an earlier decision",
+        "deliver_lease",
+        "if until_ms then",
+        "if false then",
+        directed="nothing_overtakes_what_somebody_sends",
+    ),
+    _one(
+        "lease hands out what was replaced", "deliver_lease", "if number ~= decision_number(film) then", "if false then"
+    ),
+    _one(
+        "delivered takes nothing off",
+        "deliver_end",
+        "function steps.delivered() forget_owed(target, member) end",
+        "function steps.delivered() end",
+    ),
+    _one("withdrawn films stay in their study", "rollup", "    redis.call('HINCRBY', key, 'films', -1)\n"),
 )

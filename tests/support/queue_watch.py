@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from redis import Redis
 
 from services.jobs import keys, lua
 from services.jobs.connection import connect_gateway
+from services.jobs.delivery_outbox import DeliveryOutbox
 from services.jobs.queue import JobQueue
 from services.jobs.records import JobState, Priority, Record, TakenJob
 from services.jobs.worklist import Worklist, WorklistFilter
 from tests.support.invariant import safety_violations
 from tests.support.jobs import SCORED_BY, TIMINGS, scored
 from tests.support.queue_model import LIMITS, QueueModel
+from tests.support.queue_sight import TARGET, Sight, look
 from tests.support.redis_server import RedisServer
 
 _Answer = TypeVar("_Answer")
+
+_LONG_FILE_BYTES: Final = 1024**2
 
 
 class WatchedQueue(RuleBasedStateMachine):
@@ -35,11 +39,21 @@ class WatchedQueue(RuleBasedStateMachine):
         self._server = server
         self._sync: Redis = server.client()
         self._sync.flushall()
+        self._forget_earlier_examples()
         self._redis = connect_gateway(server.settings)
         self._queue = JobQueue(self._redis, limits=LIMITS, retry_seconds=(0.0,) * 50, source=source)
         self._worklist = Worklist(self._redis)
+        self._outbox = DeliveryOutbox(self._redis, lease_ms=3_600_000, source=source)  # no example lasts as long
+        self._await(self._outbox.announce([TARGET]))
         self._model = QueueModel()
         self._is_whole = True
+        self._seen: dict[str, list[str | None]] = {}
+
+    def _forget_earlier_examples(self) -> None:
+        """Have Redis write its file anew now and then, or each start after a kill would read all of them."""
+        facts = self._sync.info("persistence")
+        if facts["aof_current_size"] > _LONG_FILE_BYTES and not facts["aof_rewrite_in_progress"]:
+            self._sync.bgrewriteaof()
 
     def _await(self, step: Coroutine[Any, Any, _Answer]) -> _Answer:
         return self._loop.run_until_complete(step)
@@ -62,18 +76,35 @@ class WatchedQueue(RuleBasedStateMachine):
 
     def _waiting(self) -> list[str]:
         """Films that a take has to hand out: queued, not put off, never crashed with."""
-        waiting = []
+        pipe = self._sync.pipeline(transaction=False)
+        pipe.zrange(keys.RETRY, 0, -1)
         for job in self._model.open:
-            state, crashes = self._sync.hmget(keys.instance(job.id), "state", "crashes")
-            if state == JobState.QUEUED and crashes == "0" and self._sync.zscore(keys.RETRY, job.id) is None:
-                waiting.append(job.id)
-        return waiting
+            pipe.hmget(keys.instance(job.id), "state", "crashes")
+        put_off, *facts = pipe.execute()
+        return [
+            job.id
+            for job, fact in zip(self._model.open, facts, strict=True)
+            if fact == [JobState.QUEUED, "0"] and job.id not in put_off
+        ]
 
     # -- what must hold ------------------------------------------------------------------------------------------------
     @invariant()
-    def every_accepted_film_has_a_record_and_a_result_never_changes(self) -> None:
-        records = self._await(self._queue.records(list(self._model.accepted)))
-        assert [record.id for record in records] == list(self._model.accepted)
+    def everything_holds(self) -> None:
+        sight = look(self._sync, self._model)
+        self._every_accepted_film_has_a_record_and_a_result_never_changes(sight)
+        self._what_is_counted_of_open_films_is_what_they_amount_to(sight)
+        self._streams_hold_open_films_and_each_once(sight)
+        assert sight.objects == self._model.objects, "objects are known as the films that they are"
+        assert sight.owed == self._model.owed, "every decision is owed to the ledger until it is there"
+        self._the_last_decision_of_every_film_is_owed_to_the_target_until_it_has_it(sight)
+        self._studies_are_listed_as_what_their_films_amount_to()
+
+    def _every_accepted_film_has_a_record_and_a_result_never_changes(self, sight: Sight) -> None:
+        # What was seen of a film before still holds while its hash is the same.
+        changed = [film_id for film_id, fields in sight.films.items() if fields != self._seen.get(film_id)]
+        self._seen = sight.films
+        records = self._await(self._queue.records(changed))
+        assert [record.id for record in records] == changed
         for record in records:
             if record.id in self._model.results:
                 assert record == self._model.results[record.id]
@@ -81,27 +112,24 @@ class WatchedQueue(RuleBasedStateMachine):
                 self._model.end(record)
                 assert self._sync.hget(keys.instance(record.id), "commits") == "1"
 
-    @invariant()
-    def what_is_counted_of_open_films_is_what_they_amount_to(self) -> None:
+    def _what_is_counted_of_open_films_is_what_they_amount_to(self, sight: Sight) -> None:
         films = self._model.open
-        assert set(self._sync.zrange(keys.OPEN, 0, -1)) == {job.id for job in films}
-        assert int(self._sync.get(keys.OPEN_BYTES) or 0) == sum(job.payload_bytes for job in films)
         sites = [job.site for job in films]
-        assert self._sync.hgetall(keys.OPEN_OF_SITE) == {site: str(sites.count(site)) for site in sites}
+        assert sight.open_ids == {job.id for job in films}
+        assert sight.open_bytes == sum(job.payload_bytes for job in films)
+        assert sight.of_sites == {site: str(sites.count(site)) for site in sites}
 
-    @invariant()
-    def streams_hold_open_films_and_each_once(self) -> None:
-        entries = [entry for priority in Priority for entry in self._sync.xrange(keys.queue(priority))]
-        queued = [fields["id"] for _, fields in entries]
-        assert len(queued) == len(set(queued))
-        assert set(queued) <= {job.id for job in self._model.open}
+    def _streams_hold_open_films_and_each_once(self, sight: Sight) -> None:
+        assert len(sight.queued) == len(set(sight.queued))
+        assert set(sight.queued) <= {job.id for job in self._model.open}
 
-    @invariant()
-    def every_decision_is_owed_to_the_ledger_until_it_is_there(self) -> None:
-        assert set(self._sync.zrange(keys.LEDGER_DUE, 0, -1)) == self._model.owed
+    def _the_last_decision_of_every_film_is_owed_to_the_target_until_it_has_it(self, sight: Sight) -> None:
+        last = {self._model.last_decision(film_id) for film_id in self._model.results}
+        assert sight.due == sight.since
+        assert last - self._model.told <= sight.due
+        assert not sight.due & self._model.told
 
-    @invariant()
-    def studies_are_listed_as_what_their_films_amount_to(self) -> None:
+    def _studies_are_listed_as_what_their_films_amount_to(self) -> None:
         page = self._await(self._worklist.page(WorklistFilter(), cursor=None, limit=500))
         assert {
             (study.site, study.study_uid): (study.outcome, study.films, study.pending, study.unread)
@@ -127,14 +155,8 @@ class WatchedQueue(RuleBasedStateMachine):
                 self._model.lateral.discard(one.job.id)
             if not self._sync.zcard(keys.OPEN):
                 break
-        self.every_accepted_film_has_a_record_and_a_result_never_changes()
+        self.everything_holds()
         assert not self._model.open, "a film was lost"
-        for holds in (
-            self.what_is_counted_of_open_films_is_what_they_amount_to,
-            self.every_decision_is_owed_to_the_ledger_until_it_is_there,
-            self.studies_are_listed_as_what_their_films_amount_to,
-        ):
-            holds()
         for priority in Priority:
             stream = keys.queue(priority)
             assert self._sync.xlen(stream) == 0

@@ -26,6 +26,7 @@ class StackProcess(ServiceProcess):
         *,
         bundle: Path,
         workers: int = 1,
+        flags: tuple[str, ...] = (),
         python: Path = Path(sys.executable),
         **settings: object,
     ) -> None:
@@ -33,7 +34,7 @@ class StackProcess(ServiceProcess):
         options = ["--data-dir", str(self.data_dir), "--port", "0", "--workers", str(workers), "--bundle", str(bundle)]
         places = {"spool_minimum_free_ratio": 0.0}
         super().__init__(
-            ["-m", "services.cli", "up", *options],
+            ["-m", "services.cli", "up", *options, *flags],
             directory / "up.log",
             environment(**(places | settings)),
             python=python,

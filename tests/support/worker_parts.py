@@ -15,10 +15,12 @@ from model.preprocessing import PreprocessingSpec
 from model.runtime import Precision, Provider
 from services.jobs.beat import Beat
 from services.jobs.connection import connect_heartbeat, connect_worker
+from services.jobs.probes import Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.records import ModelReference
 from services.jobs.settings import RedisSettings
 from services.jobs.spool import Spool
+from services.worker import metrics
 from services.worker.assessment import Assessor
 from services.worker.batching import Batcher, BatchPolicy, BatchScorer
 from services.worker.consumer import Consumer, ConsumerLimits
@@ -26,7 +28,6 @@ from services.worker.decoding.messages import DecodingLimits
 from services.worker.decoding.pool import DecodingPool
 from services.worker.heartbeat import HeartbeatThread, Watchdog
 from services.worker.loading import LoadedBundle
-from services.worker.probes import Readiness
 from services.worker.serving import Serving
 from services.worker.settling import Settler
 from services.worker.switching import ServedBundles
@@ -95,7 +96,7 @@ async def running_worker(
         await decoding.start()
         stack.push_async_callback(decoding.close)
         bundles = served_bundles(scorer, watchdog=watchdog)
-        readiness = Readiness()
+        readiness = Readiness(metrics.READY.set)
         settler = Settler(
             name,
             queue=queue,

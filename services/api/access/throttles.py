@@ -7,6 +7,7 @@ sender to slow down; it is not what keeps guessers out.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from collections import OrderedDict
@@ -128,6 +129,18 @@ class KeyQuotas:
             self._in_flight[key_id] -= 1
             if not self._in_flight[key_id]:
                 del self._in_flight[key_id]
+
+    async def next_film(self, caller: Caller) -> None:
+        """Return when an upload that holds more than one film may begin with its next one.
+
+        Its sender waits instead of being refused: what it has sent is not lost, and it notices by TCP alone.
+        """
+        if caller.key_id is None:
+            return
+        seconds = self._uploads.take(caller.key_id)
+        while seconds:
+            await asyncio.sleep(seconds)
+            seconds = self._uploads.take(caller.key_id)
 
     def sign_in(self, key_id: str) -> None:
         """Count a sign-in; raise ``RateLimited`` where there were too many."""

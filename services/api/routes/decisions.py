@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from services.api.gateway import CallerDependency, GatewayDependency
 from services.api.problems import documented
-from services.api.routes.instances import InstanceId, record_response
+from services.api.routes.instances import InstanceId, NoQuery, record_response
 from services.api.schemas import PastDecisions
 from services.api.scopes import Role, needs
 from services.jobs.ledger.entries import AuditEvent
@@ -25,12 +24,6 @@ _ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
         "headers": {"Location": {"description": "Where the record is.", "schema": {"type": "string"}}},
     }
 }
-
-
-class NoQuery(BaseModel):
-    """These routes have no parameters; one that is sent all the same is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @router.post(

@@ -12,14 +12,15 @@ from starlette.responses import Response
 from model.decoding.header import ImageFormat
 from model.demographics import OLDEST_YEARS
 from model.errors import ModelError
+from services.api.access.guard import address_of
 from services.api.errors import ApiError
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
-from services.api.ingest import Placement, ingest, read_job
 from services.api.metrics import ACCEPTED, KNOWN, SOURCE_HTTP
 from services.api.problems import documented
 from services.api.scopes import SITE_PATTERN, Caller, Role, needs
 from services.api.uploads import ANY_FORMAT, MULTIPART, SMALL_BYTES
 from services.jobs.errors import JobsError
+from services.jobs.ingest import Placement, ingest, read_job, warn_of_revision
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.queue import Submission
 from services.jobs.records import Claims, JobState, Priority, Record
@@ -72,6 +73,12 @@ class SubmitQuery(BaseModel):
         return Placement(
             site=caller.site_for(self.site), priority=self.priority, study_uid=self.study_uid, claims=claims
         )
+
+
+class NoQuery(BaseModel):
+    """A route without parameters; one that is sent all the same is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RecordQuery(BaseModel):
@@ -139,6 +146,7 @@ async def submit(
     record = submission.record
     if submission.is_new:
         gateway.note(AuditEvent.ACCEPTED, record, request)
+        warn_of_revision(gateway.audit, submission, who=caller.key_id, source=address_of(request))
     if query.wait and record.state is not JobState.DONE:
         record = await gateway.outcome(record, caller, query.wait)
     return record_response(record, status=200 if record.state is JobState.DONE else 202)
@@ -180,6 +188,27 @@ async def record(
     if film.state is JobState.DONE:
         gateway.note(AuditEvent.ACCESSED, film, request)
     return record_response(film, status=200)
+
+
+@router.delete("/{instance_id}", summary="Withdraw a film", response_model=Record, responses=documented(404, 422, 503))
+@needs(Role.SUBMIT)
+async def withdraw(
+    request: Request,
+    instance_id: InstanceId,
+    _query: Annotated[NoQuery, Query()],
+    gateway: GatewayDependency,
+    caller: CallerDependency,
+) -> Response:
+    """Take a film back: it ends `not_assessed(withdrawn)`, whatever it was, and leaves its study.
+
+    Nothing is erased: its earlier decision stays in its history, its payload until its retention is over. Repeating is
+    harmless.
+    """
+    await gateway.film(instance_id, caller)
+    withdrawal = await gateway.queue.withdraw(instance_id)
+    if withdrawal.is_first:
+        gateway.note(AuditEvent.WITHDRAWN, withdrawal.record, request)
+    return record_response(withdrawal.record, status=200)
 
 
 def record_response(record: Record, *, status: int) -> Response:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api.drawing import draw_heat, draw_overlay, draw_preview
 from services.api.errors import FilmNotAssessed, FilmNotDone, PictureAbsent
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
 from services.api.problems import documented
 from services.api.routes.instances import InstanceId
 from services.api.scopes import Caller, Role, needs
+from services.jobs.drawing import draw_heat, draw_overlay, draw_preview
 from services.jobs.errors import PictureGone
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.records import JobState, Picture, Record
@@ -56,8 +56,8 @@ async def preview(
     caller: CallerDependency,
 ) -> Response:
     """Return the film as a reader sees it, 8-bit gray; also of a film that was decoded, but not assessed."""
-    record = await _done(gateway, instance_id, caller)
-    payload = await _payload_of(gateway, record, Picture.PREVIEW)
+    record = await done_film(gateway, instance_id, caller)
+    payload = await payload_with(gateway, record, Picture.PREVIEW)
     answer = await _answer(gateway, partial(_preview, gateway.spool, record, payload))
     gateway.note(AuditEvent.ACCESSED, record, request)
     return answer
@@ -75,28 +75,30 @@ async def heatmap(
     caller: CallerDependency,
 ) -> Response:
     """Return the film with what raised its score drawn over it. It does not show where disease is."""
-    record = await _done(gateway, instance_id, caller)
-    if record.model is None or not _is_scored(record):
+    record = await done_film(gateway, instance_id, caller)
+    if record.model is None or not is_scored(record):
         raise FilmNotAssessed("Nobody assessed this film, so that nothing explains a score; its `reason` says why.")
-    payload = await _payload_of(gateway, record, Picture.PREVIEW, Picture.HEATMAP)
+    payload = await payload_with(gateway, record, Picture.PREVIEW, Picture.HEATMAP)
     draw = draw_overlay if query.layer == "overlay" else draw_heat
     answer = await _answer(gateway, partial(_heatmap, gateway.spool, record, payload, record.model.digest, draw))
     gateway.note(AuditEvent.ACCESSED, record, request)
     return answer
 
 
-async def _done(gateway: Gateway, instance_id: str, caller: Caller) -> Record:
+async def done_film(gateway: Gateway, instance_id: str, caller: Caller) -> Record:
+    """Return the record of a film that the caller sees; raise FilmNotDone while it has no outcome."""
     record = await gateway.film(instance_id, caller)
     if record.state is not JobState.DONE:
-        raise FilmNotDone("The film has no outcome yet. Ask for its record with `wait`, then for the picture.")
+        raise FilmNotDone("The film has no outcome yet. Ask for its record with `wait`, then for this.")
     return record
 
 
-def _is_scored(record: Record) -> bool:
+def is_scored(record: Record) -> bool:
+    """Return whether a probability stands in a record."""
     return record.outcome is not None and record.outcome.is_scored
 
 
-async def _payload_of(gateway: Gateway, record: Record, *pictures: Picture) -> str:
+async def payload_with(gateway: Gateway, record: Record, *pictures: Picture) -> str:
     """Return the name of the payload beside which a worker kept these pictures of a film that is done.
 
     Raises
@@ -110,7 +112,7 @@ async def _payload_of(gateway: Gateway, record: Record, *pictures: Picture) -> s
     """
     links = {Picture.PREVIEW: record.links.preview, Picture.HEATMAP: record.links.heatmap}
     if any(links[picture] is None for picture in pictures):
-        if _is_scored(record) or record.timings_ms.decode is not None:
+        if is_scored(record) or record.timings_ms.decode is not None:
             raise PictureAbsent("No such picture was kept of this film; its record's `links` say which there are.")
         raise FilmNotAssessed("No picture was made of this film; its `reason` says why it was not assessed.")
     registration = (await gateway.queue.registrations([record.id])).get(record.id)

@@ -27,6 +27,7 @@ class AuditEvent(StrEnum):
     STARTED = "started"  # 110100 Application Activity: a gateway or worker began
     STOPPED = "stopped"  # 110100 Application Activity: it ended in good order
     ACCEPTED = "accepted"  # 110104 DICOM Instances Transferred: a film came in and is durable
+    REVISED = "revised"  # 110113 Security Alert: an object came again as another film, under the UID of the one before
     ACCESSED = "accessed"  # 110103 DICOM Instances Accessed: somebody looked at a film's pictures, record or study
     SIGNED_IN = "signed_in"  # 110114 User Authentication: a page session began
     SIGNED_OUT = "signed_out"  # 110114 User Authentication
@@ -35,7 +36,13 @@ class AuditEvent(StrEnum):
     ALERT = "alert"  # 110113 Security Alert: bytes that changed in the spool, and the like
     FINISHED = "finished"  # 110105 DICOM Study Used: a film got its outcome; holds what restores the record
     RESCORED = "rescored"  # 110105: an admin had a film scored again
+    WITHDRAWN = "withdrawn"  # 110105: somebody took a film back, by an order or by a rejection note
+    REJECTED = "rejected"  # 110104: a rejection note came in; `code` is its title, `objects` are what it names
     REQUEUED = "requeued"  # 110105: an operator gave a film that we failed another chance
+    SENT = "sent"  # 110106 Export: what was decided of a film went to a target, and the target took it
+    RESENT = "resent"  # 110106 Export: an operator has results sent again that a target did not take; `count` of them
+    TARGET_ENABLED = "target_enabled"  # 110100: an operator has a target served again that wanted nothing any more
+    TARGET_FORGOTTEN = "target_forgotten"  # 110100: an operator dropped what a target was owed, which is served no more
     BUNDLE_ACTIVATED = "bundle_activated"  # 110100: from now on another bundle scores
     BUNDLE_REFUSED = "bundle_refused"  # 110113: a candidate failed its checks
     KEY_CREATED = "key_created"  # 110137 User Security Attributes Changed
@@ -50,6 +57,7 @@ DICOM_EVENTS: Final[Mapping[AuditEvent, str]] = {
     AuditEvent.STARTED: "110100",
     AuditEvent.STOPPED: "110100",
     AuditEvent.ACCEPTED: "110104",
+    AuditEvent.REVISED: "110113",
     AuditEvent.ACCESSED: "110103",
     AuditEvent.SIGNED_IN: "110114",
     AuditEvent.SIGNED_OUT: "110114",
@@ -58,7 +66,13 @@ DICOM_EVENTS: Final[Mapping[AuditEvent, str]] = {
     AuditEvent.ALERT: "110113",
     AuditEvent.FINISHED: "110105",
     AuditEvent.RESCORED: "110105",
+    AuditEvent.WITHDRAWN: "110105",
+    AuditEvent.REJECTED: "110104",
     AuditEvent.REQUEUED: "110105",
+    AuditEvent.SENT: "110106",
+    AuditEvent.RESENT: "110106",
+    AuditEvent.TARGET_ENABLED: "110100",
+    AuditEvent.TARGET_FORGOTTEN: "110100",
     AuditEvent.BUNDLE_ACTIVATED: "110100",
     AuditEvent.BUNDLE_REFUSED: "110113",
     AuditEvent.KEY_CREATED: "110137",

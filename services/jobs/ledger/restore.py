@@ -19,7 +19,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
 
@@ -31,6 +31,7 @@ from services.jobs.ledger.decisions import LedgeredDecision
 from services.jobs.ledger.entries import AuditEvent, Head
 from services.jobs.ledger.heads import Heads
 from services.jobs.ledger.reading import LedgeredFilm, read_films
+from services.jobs.ledger.rejections import read_rejections
 from services.jobs.ledger.trail import AuditTrail
 from services.jobs.ledger.verify import Verification, verify
 from services.jobs.queue.scripted import OUR_FAULT
@@ -46,6 +47,8 @@ _AT_ONCE: Final = 64  # scripts on their way, so that one sync of Redis' log ser
 _FILMS_IN_MEMORY: Final = 20_000  # 16 KB each with 14 findings (measured 2026-11-21), and its command has the machine
 _OPEN_FILMS: Final = 50_000  # more than may be open
 _PATIENCE_SECONDS: Final = 10.0
+
+_Seen = TypeVar("_Seen")
 
 
 class Restored(StrEnum):
@@ -116,6 +119,12 @@ class LedgerReader:
                 jobs.append(load_job(text))
         return len(await self.restore(jobs)) if jobs else 0
 
+    async def rejected_objects(self) -> dict[str, set[str]]:
+        """Return the SOPInstanceUIDs that rejection notes of the last 31 days name, by site; raises as ``restore``."""
+        heads = await self._heads.known()
+        since_ms = _since_ms(is_trusted=True)
+        return await self._look(partial(read_rejections, self._trail.directory, heads, since_ms=since_ms))
+
     async def verify(self) -> Verification:
         """Return whether the whole trail is sound; raise QueueUnavailable or LedgerUnavailable."""
         heads = await self._heads.known()
@@ -165,7 +174,11 @@ class LedgerReader:
     async def _read(
         self, heads: Mapping[str, Head], *, is_wanted: Callable[[str], bool], since_ms: int
     ) -> tuple[Verification, dict[str, LedgeredFilm]]:
-        look = partial(read_films, self._trail.directory, heads, is_wanted=is_wanted, since_ms=since_ms)
+        return await self._look(
+            partial(read_films, self._trail.directory, heads, is_wanted=is_wanted, since_ms=since_ms)
+        )
+
+    async def _look(self, look: Callable[[], _Seen]) -> _Seen:
         try:
             async with asyncio.timeout(self._patience_seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, look)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from model.errors import Reason
 from services.jobs import keys
-from services.jobs.errors import JobNotFound, NotRescorable, RecordCorrupt
+from services.jobs.errors import FilmWithdrawn, JobNotFound, NotRescorable, RecordCorrupt
 from services.jobs.queue.admission import Admission, refuse
 from services.jobs.queue.looking import Looking
 from services.jobs.queue.scripted import OUR_FAULT
@@ -24,7 +24,6 @@ from services.jobs.stored import load_result, past_decision_of
 
 _WHY_NOT: Final = {
     "open": "it has no outcome yet",
-    "withdrawn": "it was withdrawn",
     "gone": "its payload is past retention",
     "other": "it did not end by the service's fault; an admin may have it scored again",
 }
@@ -64,7 +63,7 @@ class Rescoring(Admission, Looking):
         JobNotFound
             If nobody knows the film.
         NotRescorable
-            If it has no outcome yet, was withdrawn, or its payload is gone.
+            If it has no outcome yet, or its payload is gone; FilmWithdrawn if it was withdrawn.
         QueueFull, SiteShareUsed
             If a submit of it would be refused now.
         """
@@ -80,6 +79,8 @@ class Rescoring(Admission, Looking):
         verdict, *fields = await self._run("rescore", film_id, secrets.token_hex(8), *limits, *reasons)
         if verdict == "unknown":
             raise JobNotFound("no such instance")
+        if verdict == "withdrawn":
+            raise FilmWithdrawn("it was withdrawn")
         if verdict in _WHY_NOT:
             raise NotRescorable(_WHY_NOT[verdict])
         refuse(verdict)

@@ -32,6 +32,7 @@ local function settle(film, verdict, done_ms, by)
     'done_by', by, 'counted', counted_as(verdict))
   redis.call('HINCRBY', key, 'commits', 1)
   for _, part in ipairs({ key, history(film.id) }) do redis.call('EXPIRE', part, RECORD_SECONDS) end
+  index_sop(film)
   count_done(film, verdict)
   if verdict.is_dead then
     redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)
@@ -45,6 +46,38 @@ local function done_at(film)
   return past and math.max(now_ms(), tonumber(cjson.decode(past).done_ms) + 1) or now_ms()
 end
 
+-- Films that ended under 0.1.0 do not say what their study counts them as. One of reason `view` is then the lateral that
+-- its study counts, or else is taken for it; that way round nothing unread is excused.
+local function counted_before(film)
+  if film.counted then return film.counted end
+  local result = cjson.decode(redis.call('HGET', instance(film.id), 'result'))
+  local laterals = tonumber(redis.call('HGET', study_key(film.site, film.study), 'laterals') or 0)
+  return counted_as({
+    outcome = result.outcome, reason = result.reason, is_lateral = result.reason == 'view' and laterals > 0,
+  })
+end
+
+-- Moves a film's decision into its history; it is without one then, and whoever held it decides nothing any more.
+-- The first write is one that Redis out of memory refuses.
+local function give_up(film)
+  local key = instance(film.id)
+  local field = redis.call('HMGET', key, 'result', 'done_ms', 'taken_ms', 'attempts', 'done_by')
+  local kept = redis.call('RPUSH', history(film.id), cjson.encode({
+    result = field[1], done_ms = field[2], taken_ms = field[3] or nil, attempts = field[4], done_by = field[5],
+    counted = film.counted, replaced_ms = string.format('%.0f', now_ms()),
+  }))
+  for _, part in ipairs({ key, history(film.id) }) do redis.call('PERSIST', part) end
+  local due_ms = redis.call('ZSCORE', LEDGER_DUE, film.id)
+  if due_ms then -- not in the ledger yet: it is still owed, from the history
+    redis.call('ZREM', LEDGER_DUE, film.id)
+    redis.call('ZADD', LEDGER_DUE, due_ms, film.id .. ':' .. (kept - 1))
+  end
+  film.run = film.run + 1
+  redis.call('HDEL', key, 'outcome', 'result', 'done_ms', 'done_by', 'taken_ms')
+  redis.call('HSET', key, 'counted', film.counted, 'run', film.run, 'attempts', 0, 'crashes', 0, 'tries', 0,
+    'commits', 0)
+end
+
 -- Ends an open film. Frees first (see shared.lua), then nothing of it is left in streams, retry or open.
 local function close(film, verdict, by)
   free(film.priority, film.mid)
@@ -52,4 +85,5 @@ local function close(film, verdict, by)
   leave_open(film)
   settle(film, verdict, done_at(film), by)
   redis.call('ZADD', LEDGER_DUE, now_ms(), film.id)
+  owe_targets(film)
 end

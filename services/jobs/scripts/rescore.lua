@@ -16,27 +16,17 @@ if not film then return { 'unknown' } end
 if film.run > 0 and (film.state ~= 'done' or redis.call('HGET', key, 'rescored_by') == token) then return answer() end
 if film.state ~= 'done' then return { 'open' } end
 
-local field = redis.call('HMGET', key, 'payload', 'result', 'done_ms', 'taken_ms', 'attempts', 'done_by')
-local result = cjson.decode(field[2])
+local field = redis.call('HMGET', key, 'payload', 'result')
 
 local function has_wanted_reason()
+  local reason = cjson.decode(field[2]).reason
   for at = 6, #ARGV do
-    if ARGV[at] == result.reason then return true end
+    if ARGV[at] == reason then return true end
   end
   return #ARGV < 6
 end
 
--- Films that ended under 0.1.0 do not say. One of reason `view` is then the lateral that its study counts, or else is
--- taken for it; that way round nothing unread is excused.
-local function counted_before()
-  if film.counted then return film.counted end
-  local laterals = tonumber(redis.call('HGET', study_key(film.site, film.study), 'laterals') or 0)
-  return counted_as({
-    outcome = result.outcome, reason = result.reason, is_lateral = result.reason == 'view' and laterals > 0,
-  })
-end
-
-film.counted = counted_before()
+film.counted = counted_before(film)
 film.bytes = cjson.decode(film.job).payload_bytes
 if film.counted == 'withdrawn' then return { 'withdrawn' } end
 if not has_wanted_reason() then return { 'other' } end
@@ -44,20 +34,9 @@ if not field[1] then return { 'gone' } end
 local refused = refusal(film.site, film.bytes, limits)
 if refused then return { refused } end
 
-local now = now_ms()
-local kept = redis.call('RPUSH', history(id), cjson.encode({
-  result = field[2], done_ms = field[3], taken_ms = field[4] or nil, attempts = field[5], done_by = field[6],
-  counted = film.counted, replaced_ms = string.format('%.0f', now),
-}))
-for _, part in ipairs({ key, history(id) }) do redis.call('PERSIST', part) end
-local due_ms = redis.call('ZSCORE', LEDGER_DUE, id)
-if due_ms then -- not in the ledger yet: it is still owed, from the history
-  redis.call('ZREM', LEDGER_DUE, id)
-  redis.call('ZADD', LEDGER_DUE, due_ms, id .. ':' .. (kept - 1))
-end
-redis.call('HDEL', key, 'outcome', 'result', 'done_ms', 'done_by', 'taken_ms')
-redis.call('HSET', key, 'bytes', film.bytes, 'counted', film.counted, 'run', film.run + 1, 'rescored_by', token,
-  'attempts', 0, 'crashes', 0, 'tries', 0, 'commits', 0)
+give_up(film)
+index_sop(film)
+redis.call('HSET', key, 'bytes', film.bytes, 'rescored_by', token)
 become_open(film)
 enqueue(id, film.priority)
 count_reopened(film)

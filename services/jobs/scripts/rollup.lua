@@ -45,13 +45,18 @@ local function reindex(site, study)
   end
 end
 
-local function count_submitted(film)
+-- Enters a film into its study, as pending.
+local function enter(film)
   local key = study_key(film.site, film.study)
   redis.call('SADD', SITES, film.site)
   redis.call('ZADD', members_key(film.site, film.study), film.submitted_ms, film.id)
   redis.call('HINCRBY', key, 'films', 1)
   redis.call('HINCRBY', key, 'pending', 1)
   if film.priority == 'stat' then redis.call('HINCRBY', key, 'stat', 1) end
+end
+
+local function count_submitted(film)
+  enter(film)
   reindex(film.site, film.study)
   publish(film, 'queued', '')
 end
@@ -90,13 +95,19 @@ local function count_done(film, verdict)
   publish(film, 'done', verdict.outcome)
 end
 
--- A film that is scored again is pending, too, and what it was still counts: the act itself lowers no study.
-local function count_reopened(film)
-  if not redis.call('ZSCORE', members_key(film.site, film.study), film.id) then
-    redis.call('HDEL', instance(film.id), 'counted') -- its study's counters are lost, and it is not in them
-    return count_submitted(film)
+-- A film that gave up its decision is pending, too, and what it was still counts: the act itself lowers no study.
+local function count_pending(film)
+  if redis.call('ZSCORE', members_key(film.site, film.study), film.id) then
+    redis.call('HINCRBY', study_key(film.site, film.study), 'pending', 1)
+    return
   end
-  redis.call('HINCRBY', study_key(film.site, film.study), 'pending', 1)
+  redis.call('HDEL', instance(film.id), 'counted') -- its study's counters are lost, and it is not in them
+  film.counted = nil
+  enter(film)
+end
+
+local function count_reopened(film)
+  count_pending(film)
   reindex(film.site, film.study)
   publish(film, 'queued', '')
 end

@@ -2,7 +2,7 @@
 --
 -- Redis out of memory refuses the first write of a script that could grow it, and only the first. So every script
 -- starts with a write that frees (XACK, XDEL, ZREM, XCLAIM): what is held can always be finished. All but those that
--- bring new work (submit, rescore, restore of a film that is lost): they are refused whole.
+-- bring new work (submit, rescore, restore of a film that is lost, reject): they are refused whole.
 
 local ASIDE = 'released' -- consumer of entries that nobody holds: given back, or suspects waiting to run alone
 local ASIDE_IDLE_MS = 999999999
@@ -20,6 +20,7 @@ local function worklist_key(site, priority, class)
   return TAG .. ':worklist:' .. site .. '|' .. priority .. '|' .. class
 end
 local function waiting_key(site, priority) return TAG .. ':waiting:' .. site .. '|' .. priority end
+local function sop_key(site, sop) return TAG .. ':sop:' .. site .. '|' .. sop end
 
 -- Redis' own clock: hosts disagree.
 local function now_ms()
@@ -29,7 +30,7 @@ end
 
 local function film_of(id)
   local field = redis.call('HMGET', instance(id), 'state', 'priority', 'site', 'study', 'mid', 'crashes', 'tries',
-    'job', 'submitted_ms', 'bytes', 'counted', 'run')
+    'job', 'submitted_ms', 'bytes', 'counted', 'run', 'sop')
   if not field[1] then return nil end
   return {
     id = id, state = field[1], priority = field[2], site = field[3], study = field[4], mid = field[5],
@@ -37,7 +38,27 @@ local function film_of(id)
     bytes = tonumber(field[10] or 0), -- films of 0.1.0 do not have it: they were not counted, and count for nothing
     counted = field[11], -- what the roll-up counts of it; a film that is scored again still counts as what it was
     run = tonumber(field[12] or 0), -- how often it was scored again
+    sop = field[13], -- SOPInstanceUID; false where it has none, and for films of 0.1.0
   }
+end
+
+-- Objects ---------------------------------------------------------------------------------------------------------
+
+-- An object that is sent again with other pixels is another film. All of an object's films, by when they came: so a
+-- replay of the spool, in whatever order, gives the same index. As long as the youngest of their records.
+local function index_sop(film, at_ms)
+  if not film.sop then return end
+  local key = sop_key(film.site, film.sop)
+  redis.call('ZADD', key, 'NX', at_ms or film.submitted_ms, film.id)
+  redis.call('EXPIRE', key, RECORD_SECONDS)
+end
+
+-- The object's film that came last and has a record still, or nil. Records go in about the order in which films came,
+-- so that the first one looked at is as good as always the one.
+local function newest_of_sop(site, sop)
+  for _, id in ipairs(redis.call('ZREVRANGE', sop_key(site, sop), 0, 99)) do
+    if redis.call('EXISTS', instance(id)) == 1 then return id end
+  end
 end
 
 -- Groups ----------------------------------------------------------------------------------------------------------
@@ -68,6 +89,7 @@ local function film_id_at(priority, mid)
 end
 
 local function free(priority, mid)
+  if not mid then return end -- given back by the ledger: it was in no stream
   redis.call('XACK', stream(priority), GROUP, mid)
   redis.call('XDEL', stream(priority), mid)
 end

@@ -6,6 +6,8 @@ from here.
 """
 
 from services.jobs.settings.api import ApiSettings
+from services.jobs.settings.delivery import DeliverySettings
+from services.jobs.settings.dimse import DimseSettings
 from services.jobs.settings.loading import (
     PREFIX,
     SETTINGS,
@@ -22,6 +24,8 @@ __all__ = [
     "SETTINGS",
     "ApiSettings",
     "AuditSettings",
+    "DeliverySettings",
+    "DimseSettings",
     "QueueSettings",
     "RedisSettings",
     "SettingsError",

@@ -24,6 +24,14 @@ class ApiSettings(BaseSettings):
     max_payload_bytes: int = Field(
         default=64 * 1024**2, ge=1024, description="A larger upload is cut off with 413 while it streams."
     )
+    max_store_bytes: int = Field(
+        default=1024**3,
+        ge=1024,
+        description="A larger STOW-RS request is cut off with 413; instances that were whole by then are kept.",
+    )
+    max_store_instances: int = Field(
+        default=500, ge=1, le=10_000, description="Instances of one STOW-RS request; one more ends it with 413."
+    )
     max_uploads: int = Field(
         default=32, ge=1, le=1024, description="Uploads in flight at once; one more is answered 503 with Retry-After."
     )

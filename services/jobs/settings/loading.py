@@ -12,6 +12,8 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
 from services.jobs.errors import JobsError
 from services.jobs.settings.api import ApiSettings
+from services.jobs.settings.delivery import DeliverySettings
+from services.jobs.settings.dimse import DimseSettings
 from services.jobs.settings.shared import AuditSettings, QueueSettings, RedisSettings, SpoolSettings
 from services.jobs.settings.worker import WorkerSettings
 
@@ -31,6 +33,8 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     QueueSettings,
     ApiSettings,
     WorkerSettings,
+    DimseSettings,
+    DeliverySettings,
 )
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)

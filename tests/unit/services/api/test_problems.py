@@ -6,14 +6,19 @@ import pytest
 import model.errors
 import services.api.errors
 import services.api.refusals
+import services.dicom.errors
 import services.jobs.errors
 import services.jobs.settings
 from model.errors import CorruptImage, Reason, UnsupportedFormat
 from services.api import answers
 from services.api.errors import UploadsBusy
+from services.dicom.errors import DicomExtraMissing, FilmGone, FilmNotDicom, FilmNotReportable
 from services.jobs.errors import JobNotFound, JobsError, NotRescorable, QueueUnavailable, QueueUnsafe, SpoolFull
 
-ERROR_MODULES = (model.errors, services.jobs.errors, services.jobs.settings, services.api.errors, services.api.refusals)
+ERROR_MODULES = (
+    *(model.errors, services.jobs.errors, services.jobs.settings),
+    *(services.dicom.errors, services.api.errors, services.api.refusals),
+)
 
 
 def leaves(modules: tuple[ModuleType, ...]) -> list[type[Exception]]:
@@ -48,6 +53,10 @@ def test_codes_of_all_errors_differ() -> None:
         (QueueUnsafe(), 503),
         (SpoolFull(), 507),
         (UploadsBusy(), 503),
+        (FilmNotDicom(), 409),
+        (FilmNotReportable(), 409),
+        (FilmGone(), 410),
+        (DicomExtraMissing(), 501),
     ],
 )
 def test_statuses_are_those_of_the_contract(error: Exception, status: int) -> None:

@@ -27,6 +27,9 @@ def test_names_built_in_lua_are_those_of_keys() -> None:
         (keys.study("a", "b"), "TAG .. ':study:' .. site .. '|' .. study"),
         (keys.study_members("a", "b"), "TAG .. ':members:' .. site .. '|' .. study"),
         (keys.worklist("a", Priority.STAT, "c"), "TAG .. ':worklist:' .. site .. '|' .. priority .. '|' .. class"),
+        (keys.sop("a", "b"), "TAG .. ':sop:' .. site .. '|' .. sop"),
+        (keys.rejected("a", "b"), "TAG .. ':rejected:' .. site .. '|' .. uid"),
+        (keys.delivery("due", "a"), "TAG .. ':deliver:' .. part .. ':' .. target"),
         (keys.waiting("a", Priority.STAT), "TAG .. ':waiting:' .. site .. '|' .. priority"),
     ):
         assert pattern in shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from model.decoding.header import ImageFormat
 from model.errors import Reason
 from services.jobs.errors import RecordCorrupt
 from services.jobs.limits import QueueLimits
-from services.jobs.records import Claims, Job, JobState, Priority, Timings
+from services.jobs.records import Claims, Job, JobState, Picture, Priority, Timings
 from services.jobs.stored import dump_job, load_job, past_decision_of, record_of, result_of
 from tests.support.jobs import SCORED_BY, TIMINGS, make_job, scored, unread
 
@@ -90,6 +91,29 @@ def test_result_from_before_there_were_pictures_is_a_record_without_them() -> No
     record = record_of([*fields[:5], old], now_ms=10**9, limits=LIMITS)
     assert record.outcome is Outcome.FLAGGED
     assert (record.links.preview, record.links.heatmap) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("image_format", "decision", "pictures", "named"),
+    [
+        (ImageFormat.DICOM, scored(flagged=True), tuple(Picture), {"report", "overlay"}),
+        (ImageFormat.DICOM, scored(flagged=True), (), {"report"}),
+        (ImageFormat.DICOM, unread(), (Picture.PREVIEW,), {"report"}),
+        (ImageFormat.DICOM, None, (), set()),
+        (ImageFormat.PNG, scored(flagged=True), tuple(Picture), set()),
+    ],
+)
+def test_results_are_named_of_dicom_films_that_are_done(
+    image_format: ImageFormat, decision: Decision | None, pictures: tuple[Picture, ...], named: set[str]
+) -> None:
+    job = dump_job(replace(make_job(submitted_ms=1000), image_format=image_format))
+    fields: list[str | None] = [job, "running", "1", "2000", None, None]
+    if decision is not None:
+        model = SCORED_BY if decision.outcome.is_scored else None
+        result = result_of(decision, scored_by=model, timings=TIMINGS, pictures=pictures)
+        fields = [job, "done", "1", "2000", "3000", result.model_dump_json()]
+    links = record_of(fields, now_ms=10**9, limits=LIMITS).links
+    assert {name for name in ("report", "overlay") if getattr(links, name) == f"{links.self}/{name}.dcm"} == named
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])

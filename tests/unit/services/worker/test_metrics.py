@@ -9,11 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from model.decision import Outcome, Policy, Score, decide, not_assessed
 from model.errors import Reason
+from services.jobs.errors import PortTaken
+from services.jobs.probes import ProbeServer, Readiness
 from services.jobs.records import ModelReference, Priority
 from services.worker import metrics
-from services.worker.errors import PortTaken
 from services.worker.metrics import ShownBundle
-from services.worker.probes import ProbeServer, Readiness
 
 SERVED = ModelReference(name="tiny", version="0.0.1", digest="ab" * 32)
 # PROTOCOLS.md §5; what the worker can know of them.
@@ -32,7 +32,7 @@ PROMISED = {
 
 @pytest.fixture
 def readiness() -> Readiness:
-    return Readiness()
+    return Readiness(metrics.READY.set)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from services.api.access.throttles import FailureThrottle, KeyQuotas, TokenBuckets
@@ -115,3 +117,21 @@ def test_sign_ins_of_a_key_are_bounded(clock: HandClock) -> None:
     with pytest.raises(RateLimited):
         limits.sign_in("a")
     limits.sign_in("b")
+
+
+async def test_sender_of_many_films_waits_where_others_are_refused(clock: HandClock) -> None:
+    limits = quotas(clock, per_second=100.0, burst=1)
+    with limits.upload(caller()):
+        waiting = asyncio.ensure_future(limits.next_film(caller()))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        clock.seconds += 1.0
+        await waiting
+    with pytest.raises(RateLimited), limits.upload(caller()):
+        pass
+
+
+async def test_open_gateway_lets_a_sender_go_on_at_once(clock: HandClock) -> None:
+    limits = quotas(clock, burst=1)
+    for _ in range(3):
+        await limits.next_film(ANYBODY)

@@ -10,7 +10,7 @@ import pytest
 
 from model.heatmap import heat_layer, overlay
 from model.preview import PREVIEW_SIDE
-from services.api.drawing import draw_heat, draw_overlay, draw_preview
+from services.jobs.drawing import draw_heat, draw_overlay, draw_preview
 from services.jobs.errors import PictureGone
 from services.jobs.pictures import film_and_model, pack_picture
 

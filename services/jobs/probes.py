@@ -1,20 +1,21 @@
-"""The worker's own port: ``/metrics``, ``/health/live`` and ``/health/ready``, from a thread of its own.
+"""A process' own port: ``/metrics``, ``/health/live`` and ``/health/ready``, from a thread of its own.
 
-Answers also while the event loop is busy. Must not know films; the three answers carry no ids.
+For the processes that serve no HTTP besides: worker, DIMSE listener, delivery. Answers also while the event loop is
+busy. Must not know films; the three answers carry no ids.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
-from services.worker import metrics
-from services.worker.errors import PortTaken
+from services.jobs.errors import PortTaken
 
 logger = logging.getLogger(__name__)
 
@@ -24,32 +25,38 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Readiness:
-    """Whether this worker may be counted on: bundle verified and golden inputs re-scored, children warm, Redis there.
+    """Whether this process may be counted on: it has started its work, and Redis answers.
 
-    The first three hold before jobs are taken, so that two facts remain to be told. Thread-safe, since each is one
-    assignment. A change of Redis' state is logged here, once, whoever noticed it.
+    What has to hold before the work starts (a worker's bundle verified, its children warm) is no fact of its own.
+    Thread-safe, since each is one assignment. A change of Redis' state is logged here, once, whoever noticed it.
+
+    Parameters
+    ----------
+    show
+        Called with the new state at each change; the process' gauge.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[bool], object] = lambda _: None) -> None:
+        self._show = show
         self._is_started = False
         self._is_queue_reachable: bool | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether films sent now are worked on now."""
+        """Whether what comes now is worked on now."""
         return self._is_started and self._is_queue_reachable is True
 
     def set_started(self, is_started: bool) -> None:
-        """Say whether the worker takes jobs."""
+        """Say whether the process does its work."""
         self._is_started = is_started
-        metrics.READY.set(self.is_ready)
+        self._show(self.is_ready)
 
     def set_queue_reachable(self, is_reachable: bool) -> None:
         """Say whether the last call to Redis was answered."""
         if is_reachable is self._is_queue_reachable:
             return
         self._is_queue_reachable = is_reachable
-        metrics.READY.set(self.is_ready)
+        self._show(self.is_ready)
         if is_reachable:
             logger.info("queue reachable", extra={"action": "queue_reachable"})
         else:
@@ -59,15 +66,18 @@ class Readiness:
 class ProbeServer:
     """Serves until closed. ``port`` is the one that was bound, also where 0 was asked for.
 
+    ``registry`` holds what /metrics says; the process-wide one has figures of the process itself.
+
     Raises
     ------
     PortTaken
         If the address cannot be bound.
     """
 
-    def __init__(self, readiness: Readiness, *, host: str, port: int) -> None:
+    def __init__(self, readiness: Readiness, *, host: str, port: int, registry: CollectorRegistry = REGISTRY) -> None:
         class Handler(_ProbeHandler):
             is_ready = property(lambda _: readiness.is_ready)
+            metrics = property(lambda _: generate_latest(registry))
 
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
@@ -90,12 +100,13 @@ class ProbeServer:
 class _ProbeHandler(BaseHTTPRequestHandler):
     timeout = _CLIENT_SECONDS
     is_ready: bool | property
+    metrics: bytes | property
 
     def do_GET(self) -> None:
         """Answer one probe; the method's name is http.server's."""
         match self.path.partition("?")[0]:
             case "/metrics":
-                self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+                self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, self.metrics)
             case "/health/live":
                 self._answer(HTTPStatus.OK, _TEXT, b"alive\n")
             case "/health/ready" if self.is_ready:
