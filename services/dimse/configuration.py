@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
 from services.jobs.settings import (
@@ -12,6 +11,7 @@ from services.jobs.settings import (
     RedisSettings,
     SettingsError,
     SpoolSettings,
+    is_loopback,
     load_settings,
 )
 
@@ -30,7 +30,7 @@ class Configuration:
     def load(cls) -> Configuration:
         """Read the environment; raise ``SettingsError`` where it is wrong, or would let everybody in."""
         dimse = load_settings(DimseSettings)
-        if not dimse.callers and not _is_loopback(dimse.host):
+        if not dimse.callers and not is_loopback(dimse.host):
             raise SettingsError(
                 f"CXR_DIMSE_HOST is {dimse.host}, which others can reach, but CXR_DIMSE_CALLERS names nobody; "
                 'name the AE titles that may send, with their sites: {"CR_ROOM_1": "default"}'
@@ -42,12 +42,3 @@ class Configuration:
             spool=load_settings(SpoolSettings),
             audit=load_settings(AuditSettings),
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

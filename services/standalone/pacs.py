@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from services.api.listening import listen
+from services.api.listening import listen, url_of
 from services.jobs.settings import DeliverySettings, DimseSettings, SettingsError, load_settings
 from services.standalone.child import Child
 from services.standalone.plan import PYTHON, Plan, StackOptions, environment_of
@@ -18,7 +18,6 @@ from services.standalone.plan import PYTHON, Plan, StackOptions, environment_of
 _DIMSE_GRACE_SECONDS: Final = 5.0
 # Sends under way have 5 s, then the trail is written.
 _DELIVERY_STOP_SECONDS: Final = 15.0
-_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses to compare with, not to bind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,6 @@ def delivery_neighbour(plan: Plan, options: StackOptions) -> Neighbour | None:
 def _ready_url(prefix: str, settings: DimseSettings | DeliverySettings) -> str:
     if settings.metrics_port == 0:
         raise SettingsError(f"{prefix}_METRICS_PORT is 0, but `up` asks there whether all is ready; name a port")
-    # Whoever else listens there would be asked in its place.
-    listen(settings.metrics_host, settings.metrics_port).close()
-    host = _ANY.get(settings.metrics_host, settings.metrics_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}/health/ready"
+    # Refused where the port is taken: whoever else listens there would be asked in its place.
+    with listen(settings.metrics_host, settings.metrics_port) as probe:
+        return f"{url_of(probe)}/health/ready"

@@ -8,7 +8,6 @@ everybody out unnoticed.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 from services.api.access.credentials import Credential
 from services.api.access.keys_file import StoredKey, parse_keys, read_content, read_keys
 from services.api.metrics import KeysState
-from services.jobs.settings import SettingsError
+from services.jobs.settings import SettingsError, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -153,13 +152,3 @@ def key_ring(host: str, keys_file: Path | None) -> KeyRing | None:
             "set CXR_API_KEYS_FILE (`cxr-triage key new --file FILE --role submit` makes one)"
         )
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

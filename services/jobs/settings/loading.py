@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import ClassVar, TypeVar
@@ -78,3 +79,13 @@ def load_settings(settings: type[_Settings], **overrides: object) -> _Settings:
         # Raised before validation, where a list is no JSON; its text names the field, quoted.
         field = next((name for name in settings.model_fields if f'"{name}"' in str(error)), "*")
         raise SettingsError(f"{settings.model_config['env_prefix']}{field}".upper() + ": must be JSON") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

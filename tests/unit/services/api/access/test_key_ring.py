@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from services.api.access.credentials import credential_in
-from services.api.access.key_ring import KeyRing, is_loopback, key_ring
+from services.api.access.key_ring import KeyRing, key_ring
 from services.api.access.keys_file import revoke_key
 from services.api.scopes import Role
-from services.jobs.settings import SettingsError
+from services.jobs.settings import SettingsError, is_loopback
 from tests.support.access import id_of, make_key
 
 
