@@ -10,6 +10,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # numba keeps the machine code beside the sources; otherwise the first worker would compile while somebody waits.
 COMPILE := $(BIN)/python -c 'from services.worker.decoding.film import warm_up; warm_up()'
 ARGS ?=
+# Much of the suite waits for processes of its own, so that two files at a time fill two cores. Numerical libraries
+# compute on one thread each then: two of them would wait for each other.
+PARALLEL ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PARALLEL) --dist loadfile
 
 # Runs a recipe line and says how long it took.
 TIMED = started=$$SECONDS; status=0; $(1) || status=$$?; echo "make $@: $$((SECONDS - started)) s"; exit $$status
@@ -36,8 +40,8 @@ $(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
 demo:  ## install, start the stack, submit generated films, leave the service up (ARGS=--once to exit)
 	@$(call TIMED,$(MAKE) --no-print-directory $(VENV)/.serve && $(BIN)/cxr-triage demo $(ARGS))
 
-test:  ## install, run the whole test suite (ARGS are handed to pytest)
-	@$(call TIMED,$(MAKE) --no-print-directory $(VENV)/.develop && $(BIN)/python -m pytest $(ARGS))
+test:  ## install, run the whole test suite (ARGS are handed to pytest; PARALLEL=1 for less load)
+	@$(call TIMED,$(MAKE) --no-print-directory $(VENV)/.develop && $(PYTEST) $(ARGS))
 
 check: $(VENV)/.develop  ## format, lint, types, layers, generated files
 	@$(call TIMED,$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python docs/generate.py --check)
@@ -48,8 +52,8 @@ format: $(VENV)/.develop  ## rewrite the sources in the house's format
 docs: $(VENV)/.develop  ## regenerate docs/settings.md, docs/errors.md, docs/reports.md and .env.example
 	$(BIN)/python docs/generate.py
 
-bar: $(VENV)/.develop  ## the reliability suite: real processes killed, starved and attacked; one JSON line a row
-	@$(call TIMED,$(BIN)/python -m pytest -m "(bar or row) and not release" $(ARGS))
+bar: $(VENV)/.develop  ## the reliability suite: real processes killed, starved and attacked; one JSON line a row (PARALLEL=1: one at a time)
+	@$(call TIMED,$(PYTEST) -m "(bar or row) and not release" $(ARGS))
 
 bar-release: $(VENV)/.develop  ## the rows that take hours: soak, 50,000 damaged files, false quarantine
 	@$(call TIMED,$(BIN)/python -m pytest -m release $(ARGS))

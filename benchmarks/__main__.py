@@ -1,4 +1,7 @@
-"""``make bench``: every part in turn, each a process of its own, then the page. One that fails does not stop others."""
+"""``make bench``: every part in turn, each a process of its own, then the page, then what follows from it.
+
+A part that fails does not stop others.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from benchmarks.machine import machine_facts
 from benchmarks.results import ROOT, PartOptions, part_options
 
 # In this order: the GPU's rows need what decoding costs.
-PARTS: Final = ("decoding", "resolution", "model_limit", "cost", "worker", "depth", "scaling", "peers", "gpu")
+PARTS: Final = ("decoding", "resolution", "model_limit", "cost", "worker", "depth", "scaling", "page", "peers", "gpu")
 
 
 def main() -> int:
@@ -35,10 +38,13 @@ def main() -> int:
         console.print(f"{part}: {time.monotonic() - began:.0f} s, exit status {status}")
         if status:
             failed.append(part)
-    page = run_to_its_end([sys.executable, "-m", "benchmarks.report", *flags], cwd=ROOT)
-    if failed or page:
-        console.print(f"failed: {', '.join([*failed, *(['report'] if page else [])])}", style="red")
-    return len(failed) + page
+    # Capacity is computed from the page that the report writes.
+    for page, told in (("report", flags), ("capacity", [])):
+        if run_to_its_end([sys.executable, "-m", f"benchmarks.{page}", *told], cwd=ROOT):
+            failed.append(page)
+    if failed:
+        console.print(f"failed: {', '.join(failed)}", style="red")
+    return len(failed)
 
 
 def _python(part: str, options: PartOptions) -> Path:

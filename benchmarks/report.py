@@ -55,6 +55,14 @@ SECTIONS: Final = (
     Section("worker", "The worker, beside decoding and inference", "Processor time of one film, thread by thread."),
     Section("depth", "A long queue, and memory", "Small films, so that whatever the queue costs shows in full."),
     Section("scaling", "More workers", "Each with one thread and confined to one core."),
+    Section(
+        "page",
+        "The page",
+        "10,000 studies, a gateway and Redis, no worker. Debian's Chromium without a window, over loopback; the pages "
+        "that poll are a process of their own, signed in, each with a connection and a tag of its own. Processor time "
+        "is the gateway's process in user and kernel. A worklist that changes cannot answer 304 to everybody: each "
+        "change is told to each page once, so with a film every 10 s and a poll every 5 s it is half of them at most.",
+    ),
     Section("gpu", "GPU", "Measured where there is one."),
 )
 

@@ -49,7 +49,8 @@ class Bundle:
     """A verified bundle: every byte in ``network``, the golden inputs and ``gate`` is what the manifest pinned.
 
     ``digest`` is the sha256 of the manifest's bytes; ``gate`` is there exactly where the manifest has gate statistics,
-    ``golden_age_sex`` ``(n, 2)`` exactly where it names an input for it.
+    ``golden_age_sex`` ``(n, 2)`` exactly where it names an input for it. ``report`` is ``report.json`` as it lies
+    there, ``None`` in a bundle without one.
     """
 
     manifest: Manifest
@@ -58,6 +59,7 @@ class Bundle:
     golden_tensors: Tensor
     golden_age_sex: AgeSex | None = None
     gate: GateArrays | None = None
+    report: bytes | None = None
 
 
 def _sha256(content: bytes) -> str:
@@ -161,6 +163,7 @@ def bundle_of(files: VerifiedFiles, directory: Path) -> Bundle:
         golden_tensors=tensors,
         golden_age_sex=age_sex,
         gate=None if manifest.gate is None else _read_gate(directory / GATE_FILE, contents[GATE_FILE]),
+        report=contents.get(REPORT_FILE),
     )
 
 

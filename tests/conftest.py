@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,13 +16,25 @@ from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
 from services.jobs.spool import Spool
 from services.jobs.worklist import Worklist
+from tests.support.bar import tell_rows
 from tests.support.redis_server import RedisServer, redis_binaries
 
 GIBIBYTE = 1024**3
+_NO_LOSS = (keys.EPOCH, keys.REJECTIONS, keys.ASSESSMENTS_KNOWN)
 
 # A machine that pauses is no fault of the example that it pauses in.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+# What a shell starts in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell of a row when its test has ended; of two that run at a time, only the process above them has a terminal."""
+    if report.when == "call" and "PYTEST_XDIST_WORKER" not in os.environ:
+        tell_rows(report)
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +63,13 @@ def shared_redis_server(redis_binary: Path, tmp_path_factory: pytest.TempPathFac
 def redis_server(shared_redis_server: RedisServer) -> RedisServer:
     """An empty Redis with AOF always and noeviction. Tests that end or restrict it take ``mortal_redis_server``."""
     with shared_redis_server.client() as client:
-        # A gateway that lives on takes an emptied Redis for one that lost its films, unless its epoch stays.
-        epoch = client.get(keys.EPOCH)
+        # A gateway that lives on takes an emptied Redis for one that lost its memory, unless these stay: it would
+        # submit its films again, and tell of the rejections and assessments of earlier tests.
+        kept = {name: value for name in _NO_LOSS if (value := client.get(name)) is not None}
         pipe = client.pipeline(transaction=True)
         pipe.flushall()
-        if epoch is not None:
-            pipe.set(keys.EPOCH, str(epoch))
+        for name, value in kept.items():
+            pipe.set(name, str(value))
         pipe.execute()
     return shared_redis_server
 

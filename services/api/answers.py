@@ -50,6 +50,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     api.MalformedRequest: Answer(status=HTTPStatus.BAD_REQUEST),
     api.UnsupportedMedia: Answer(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     api.Unprocessable: Answer(status=HTTPStatus.UNPROCESSABLE_ENTITY),
+    api.PreconditionRequired: Answer(status=HTTPStatus.PRECONDITION_REQUIRED),
     api.NotAcceptable: Answer(status=HTTPStatus.NOT_ACCEPTABLE),
     api.PayloadTooLarge: Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     api.MalformedHttp: Answer(
@@ -77,6 +78,18 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     jobs.JobNotFound: Answer(status=HTTPStatus.NOT_FOUND, advice="No film of this id is known here; check the id."),
     jobs.StudyNotFound: Answer(
         status=HTTPStatus.NOT_FOUND, advice="No study of this UID is known at this site; check the UID and `site`."
+    ),
+    jobs.StudyNotScored: Answer(
+        status=HTTPStatus.CONFLICT,
+        advice="The study has no outcome to be assessed: a film is open, or was not assessed. Look at it again later.",
+    ),
+    jobs.NotBlind: Answer(
+        status=HTTPStatus.CONFLICT,
+        advice="The study does not wait for a blind reading, was read so, or you have seen its outcome. "
+        "Send the assessment with `blind` false.",
+    ),
+    jobs.TooManyAssessments: Answer(
+        status=HTTPStatus.CONFLICT, advice="This study has as many assessments as one may have. Nothing was kept."
     ),
     jobs.PictureGone: Answer(
         status=HTTPStatus.GONE, advice="The picture was kept, but not any more; the film's record stays. Do not repeat."
@@ -111,6 +124,9 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     jobs.FilmWithdrawn: Answer(
         status=HTTPStatus.CONFLICT, advice="The film was withdrawn and stays so. Send a corrected one as a new object."
     ),
+    jobs.PolicyChanged: Answer(status=HTTPStatus.PRECONDITION_FAILED),
+    jobs.ModelNotKnown: Answer(status=HTTPStatus.CONFLICT),
+    jobs.BelowSensitivityFloor: Answer(status=HTTPStatus.UNPROCESSABLE_ENTITY),
     jobs.QueueUnavailable: Answer(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         advice="The queue does not answer. Repeat the request after Retry-After seconds; repeating is harmless.",
@@ -147,7 +163,7 @@ NEVER_ANSWERED: Final[frozenset[type[Exception]]] = frozenset(
     {
         *(BundleError, InferenceError, UnsuitableImage, SettingsError),
         dicom.DicomError,  # one instance's, answered beside the others of its request
-        *(jobs.LedgerUnavailable, jobs.ActivationConflict, jobs.BundleInUse, jobs.PortTaken),
+        *(jobs.LedgerUnavailable, jobs.ActivationConflict, jobs.PoliciesMissing, jobs.BundleInUse, jobs.PortTaken),
     }
 )
 

@@ -1,11 +1,10 @@
-"""Builds the gateway in one place: clients, queue, spool, routes, middleware. Nothing connects before the lifespan."""
+"""Builds the gateway: its parts (``wiring``), routes, middleware. Nothing connects before the lifespan."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Final
 
@@ -13,24 +12,13 @@ from fastapi import Depends, FastAPI
 from redis.asyncio import Redis
 
 from services.api import problems
-from services.api.access.guard import Guard
-from services.api.access.key_ring import key_ring
-from services.api.access.sessions import Sessions
-from services.api.access.throttles import FailureThrottle, KeyQuotas
 from services.api.background import running
-from services.api.backpressure import Backpressure
-from services.api.changes import Changes
-from services.api.completions import Completions
 from services.api.description import describe, routes_of
-from services.api.drawings import Drawings
-from services.api.event_streams import EventStreams
 from services.api.gateway import Gateway
 from services.api.lingering import LingeringClose
-from services.api.metrics import GatewayMetrics
 from services.api.observation import Observation
-from services.api.page import read_page
-from services.api.readiness import Readiness
 from services.api.routes import (
+    assessments,
     decisions,
     dicomweb,
     document,
@@ -39,24 +27,18 @@ from services.api.routes import (
     instances,
     models,
     page,
+    performance,
     pictures,
+    policies,
     results,
     session,
     studies,
 )
-from services.api.shared_answers import SharedLook, SharedPages
-from services.api.upkeep import GatewayUpkeep
-from services.api.uploads import Uploads
-from services.jobs.activation import BundleActivation
+from services.api.unchanged import Unchanged
+from services.api.wiring import gateway_of
 from services.jobs.connection import connect_gateway
 from services.jobs.ledger.heads import running_trail
-from services.jobs.ledger.restore import LedgerReader
-from services.jobs.ledger.trail import AuditTrail
-from services.jobs.queue import JobQueue
-from services.jobs.reconcile import deadlines_of, limits_of, reconcile
 from services.jobs.settings import ApiSettings, AuditSettings, QueueSettings, RedisSettings, SpoolSettings
-from services.jobs.spool import Spool
-from services.jobs.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +60,8 @@ _ROUTERS: Final = (
         decisions.router,
         events.router,
     ),
-    *(models.router, session.router, health.scrape, page.router, document.router),
+    *(assessments.router, performance.router),
+    *(policies.router, models.router, session.router, health.scrape, page.router, document.router),
 )
 
 
@@ -95,7 +78,7 @@ def create_app(
         If the spool's directory cannot be made.
     """
     client = connect_gateway(redis)
-    gateway = _build(client, api, spool, audit, films)
+    gateway = gateway_of(client, api=api, spool=spool, audit=audit, films=films)
     app = FastAPI(
         title="Chest X-ray triage",
         description=_DESCRIPTION,
@@ -106,6 +89,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Watched by Prometheus alone: FastAPI would ask at each request whether there is an OpenTelemetry.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.gateway = gateway
     app.state.routes = routes_of(_ROUTERS)
@@ -114,69 +99,11 @@ def create_app(
         app.include_router(router)
     # FastAPI's own way to extend the document.
     app.openapi = describe(app, app.state.routes, has_keys=gateway.keys is not None)  # type: ignore[method-assign]
+    app.add_middleware(Unchanged, guard=gateway.guard, route=studies.polled(gateway))
+    # Around the short way too: a poll may come with a body that never ends.
     app.add_middleware(LingeringClose)
     app.add_middleware(Observation, metrics=gateway.metrics)
     return app
-
-
-def _build(
-    client: Redis, api: ApiSettings, spool_settings: SpoolSettings, audit: AuditSettings, films: QueueSettings
-) -> Gateway:
-    keys = key_ring(api.host, api.keys_file)
-    limits = limits_of(api)
-    queue = JobQueue(client, limits=limits)
-    spool = Spool.of(spool_settings)
-    deadlines = deadlines_of(films)
-    trail = AuditTrail(audit.directory, "api")
-    compare = partial(reconcile, queue, spool, deadlines=deadlines, ledger=LedgerReader(client, trail))
-    backpressure = Backpressure(backlog=api.routine_depth)
-    sessions = Sessions(client, hours=api.session_hours, is_secure=api.secure_cookie)
-    failures = FailureThrottle(per_minute=api.failed_sign_ins_per_minute)
-    guard = Guard(keys=keys, sessions=sessions, failures=failures, audit=trail)
-    worklist = Worklist(client, limits=limits)
-    completions = Completions(queue, on_done=backpressure.film_done)
-    changes = Changes(client, on_change=completions.hear)
-    metrics = GatewayMetrics()
-    metrics.publish_limits(limits, spool_bytes=spool_settings.quota_bytes)
-    if keys is not None:
-        metrics.watch_keys(keys.state)
-    return Gateway(
-        queue=queue,
-        activation=BundleActivation(client),
-        worklist=worklist,
-        revision=SharedLook(worklist.revision),
-        pages=SharedPages(),
-        spool=spool,
-        uploads=Uploads(spool, api),
-        drawings=Drawings(),
-        completions=completions,
-        changes=changes,
-        streams=EventStreams(changes, guard),
-        readiness=Readiness(queue, spool, compare=partial(_begin_anew, changes, partial(compare, is_start=True))),
-        upkeep=GatewayUpkeep(queue, deadlines=deadlines, compare=compare, every_seconds=api.upkeep_seconds),
-        backpressure=backpressure,
-        metrics=metrics,
-        page=read_page(),
-        keys=keys,
-        sessions=sessions,
-        quotas=_quotas(api),
-        guard=guard,
-        audit=trail,
-    )
-
-
-async def _begin_anew(changes: Changes, compare: Callable[[], Awaitable[object]]) -> None:
-    """Do what another Redis than before asks for, or one that may have forgotten."""
-    changes.doubt()
-    await compare()
-
-
-def _quotas(api: ApiSettings) -> KeyQuotas:
-    return KeyQuotas(
-        uploads_in_flight=api.max_uploads_per_key,
-        uploads_per_second=api.upload_rate_per_key,
-        burst=api.upload_burst_per_key,
-    )
 
 
 def _lifespan(gateway: Gateway, client: Redis) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
@@ -186,6 +113,7 @@ def _lifespan(gateway: Gateway, client: Redis) -> Callable[[FastAPI], contextlib
             "changes": gateway.changes.run(),
             "reconcile": gateway.readiness.keep_reconciled(),
             "upkeep": gateway.upkeep.run(),
+            **gateway.feedback.steps(),
         }
         if gateway.keys is not None:
             steps["keys"] = gateway.keys.watch()

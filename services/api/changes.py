@@ -35,7 +35,10 @@ _BEFORE_ALL: Final = "0-0"
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One change of one film; ``entry`` is its id in Redis' stream."""
+    """One change of one film, or of what is known of a study: then ``film_id`` is empty.
+
+    ``entry`` is its id in Redis' stream.
+    """
 
     entry: str
     film_id: str
@@ -47,6 +50,9 @@ class Change:
     @cached_property
     def frame(self) -> bytes:
         """The change as a server-sent event, written once for all who listen."""
+        if not self.film_id:
+            data = json.dumps({"study_uid": self.study_uid, "site": self.site}, separators=(",", ":"))
+            return format_sse_event(data_str=data, event="study", id=self.entry)
         facts = {"id": self.film_id, "study_uid": self.study_uid, "site": self.site}
         data = json.dumps(facts | {"state": self.state, "outcome": self.outcome}, separators=(",", ":"))
         return format_sse_event(data_str=data, event="film", id=self.entry)

@@ -81,8 +81,6 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
-        if self._is_idle():
-            self._start_head_timer()
         self._has_progress = False
         try:
             self.parser.feed_data(data)
@@ -93,7 +91,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(self._fault or MalformedHttp())
             return
         self._bound_overhead(len(data))
-        if self._is_in_head:
+        # A head that came in one piece needs no timer. What is before its first byte does, as empty lines are.
+        if self._is_in_head or self._is_idle():
             self._start_head_timer()
 
     def pause_writing(self) -> None:

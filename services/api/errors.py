@@ -22,6 +22,7 @@ ApiError
 │   ├── EmptyPayload
 │   ├── DigestMismatch
 │   └── InvalidCursor
+├── PreconditionRequired    a change that does not say which version it was decided on
 ├── NotAcceptable           the caller takes no form of answer that there is
 ├── PayloadTooLarge
 │   └── TooManyParts        more instances than one request may hold
@@ -131,6 +132,12 @@ class InvalidCursor(Unprocessable):
     """The cursor is not one that this service handed out."""
 
     code: ClassVar[str] = "invalid_cursor"
+
+
+class PreconditionRequired(ApiError):
+    """A change without If-Match: it could undo what somebody else has done meanwhile (RFC 6585 §3)."""
+
+    code: ClassVar[str] = "precondition_required"
 
 
 class NotAcceptable(ApiError):

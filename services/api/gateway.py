@@ -21,10 +21,12 @@ from services.api.page import Page
 from services.api.readiness import Readiness
 from services.api.scopes import Caller
 from services.api.shared_answers import SharedLook, SharedPages
+from services.api.site_policies import SitePolicies
 from services.api.upkeep import GatewayUpkeep
 from services.api.uploads import Uploads
 from services.jobs.activation import BundleActivation
 from services.jobs.errors import JobNotFound
+from services.jobs.feedback import Feedback
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.ledger.trail import AuditTrail
 from services.jobs.queue import JobQueue
@@ -39,7 +41,9 @@ class Gateway:
 
     queue: JobQueue
     activation: BundleActivation
+    policies: SitePolicies
     worklist: Worklist
+    feedback: Feedback
     revision: SharedLook
     pages: SharedPages
     spool: Spool

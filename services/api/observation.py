@@ -75,7 +75,7 @@ class Observation:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = _route(scope)
         if route not in _ENDLESS_ROUTES or code is not None:
-            self._metrics.request_duration.labels(method, route, status).observe(seconds)
+            self._metrics.observe_request(method, route, status, seconds)
         # What has not changed since a dashboard asked last is told a thousand times, and is worth no line.
         if route not in _UNLOGGED_ROUTES and status != _NOT_MODIFIED:
             caller: Caller | None = scope["state"].get("caller")

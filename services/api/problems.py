@@ -140,7 +140,7 @@ async def _invalid_parameter(request: Request, error: Exception) -> Response:
         for fault in faults[:_MOST_FAULTS]
     )
     named = "; ".join(f"{fault.parameter}: {fault.message}" for fault in invalid)
-    return problem_response(request.scope, 422, "invalid_parameter", f"Correct the query: {named}", errors=invalid)
+    return problem_response(request.scope, 422, "invalid_parameter", f"Correct the request: {named}", errors=invalid)
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:

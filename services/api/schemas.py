@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model.manifest import Certificate
 from services.api.scopes import Caller, Role
+from services.jobs.operating_tables import TableRow
 from services.jobs.records import ModelReference, PastDecision, Priority, Record
 from services.jobs.status import PreparationState
 from services.jobs.worklist import RollUp, StudySummary
@@ -44,12 +45,12 @@ class StudyLinks(_Frozen):
 
 
 class StudyLine(_Frozen):
-    """One line of the worklist: a study's roll-up."""
+    """One line of the worklist: a study's roll-up, or `blind` in a list of studies to be read without it."""
 
     study_uid: str
     site: str
     priority: Priority
-    outcome: RollUp
+    outcome: RollUp | Literal["blind"]
     overdue: bool
     submitted_at: datetime
     updated_at: datetime
@@ -59,13 +60,13 @@ class StudyLine(_Frozen):
     links: StudyLinks
 
     @classmethod
-    def of(cls, study: StudySummary) -> StudyLine:
-        """Return the line of a study."""
+    def of(cls, study: StudySummary, *, is_blind: bool = False) -> StudyLine:
+        """Return the line of a study, without its outcome in a list of those that are to be read so."""
         return cls(
             study_uid=study.study_uid,
             site=study.site,
             priority=study.priority,
-            outcome=study.outcome,
+            outcome="blind" if is_blind else study.outcome,
             overdue=study.overdue,
             submitted_at=study.submitted_at,
             updated_at=study.updated_at,
@@ -181,11 +182,25 @@ class OperatingPointEvidence(_Frozen):
     f3_flag_everything: float | None = None
 
 
+class ThresholdTable(_Frozen):
+    """What every threshold does to the model's test patients.
+
+    ``rows`` rise by threshold, from the one that flags everything to the one that flags nothing. A threshold amounts to
+    the first row at or above it.
+    """
+
+    positives: int
+    negatives: int
+    evidence: str
+    rows: tuple[TableRow, ...]
+
+
 class OperatingPoints(_Frozen):
-    """The table behind the thresholds of one model."""
+    """The named points of one model, and the table of all thresholds; ``null`` where nobody has told it yet."""
 
     model: ModelReference
     operating_points: tuple[OperatingPointEvidence, ...]
+    table: ThresholdTable | None
 
 
 class SessionFacts(_Frozen):

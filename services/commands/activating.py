@@ -8,10 +8,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final, TypeVar
 
+from services.commands.adopting import adopt_default_point
+from services.commands.place import Place, who_runs_this
 from services.jobs.activation import Activation, BundleActivation
-from services.jobs.errors import ActivationConflict, JobsError, QueueUnavailable
+from services.jobs.connection import connect_gateway
+from services.jobs.errors import ActivationConflict, JobsError, PoliciesMissing, QueueUnavailable
+from services.jobs.ledger.trail import AuditTrail
+from services.jobs.operating_tables import OperatingTable, OperatingTables
+from services.jobs.policies import Policies
 from services.jobs.queue import JobQueue
 from services.jobs.status import Preparation, PreparationState, WorkerStatus
 
@@ -79,6 +87,8 @@ class Operator:
             but some worker does not serve it in time.
         ActivationConflict
             If another operator was first. Nothing was changed.
+        PoliciesMissing
+            If a site has chosen a policy, but none for this bundle. Nothing was changed.
         """
         deadline = asyncio.get_running_loop().time() + self._seconds
         state = await self._until_answered(self._activation.read, deadline)
@@ -109,6 +119,9 @@ class Operator:
         except ActivationFailed as failed:
             if await self._withdraw(failed.refusal):
                 raise
+        except PoliciesMissing as missing:
+            await self._withdraw(missing.code)
+            raise
         except asyncio.CancelledError:
             await self._withdraw("interrupted")
             raise
@@ -184,3 +197,34 @@ class Operator:
         if asyncio.get_running_loop().time() > deadline:
             raise ActivationFailed("timeout", reason)
         await asyncio.sleep(_POLL_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A bundle to activate.
+
+    ``table`` is ``None`` where only Redis can have it; ``is_tried`` as ``Operator.activate`` takes it;
+    ``adopts``: sites without a policy for it take its default point.
+    """
+
+    digest: str
+    table: OperatingTable | None
+    is_tried: bool
+    adopts: bool
+
+
+async def activate_everywhere(place: Place, attempt: Attempt, *, seconds: float, trail: AuditTrail) -> None:
+    """Make the bundle's table known, so that sites can choose a policy for it, and activate it. Raises as ``Operator``.
+
+    Sites without one take its default point where the attempt says so.
+    """
+    tell = partial(print, flush=True)
+    async with connect_gateway(place.redis) as client:
+        tables = OperatingTables(client)
+        if attempt.table is not None:
+            await tables.keep(attempt.table)
+        table = attempt.table or await tables.get(attempt.digest)
+        if attempt.adopts and table is not None:
+            await adopt_default_point(Policies(client), table, by=who_runs_this(), note=trail.note_facts, tell=tell)
+        operator = Operator(BundleActivation(client), JobQueue(client), by=who_runs_this(), seconds=seconds, tell=tell)
+        await operator.activate(attempt.digest, is_tried=attempt.is_tried)

@@ -84,6 +84,7 @@ def restore(
 ) -> None:
     """Give Redis back every outcome of the last 31 days that it lost; what it knows stands.
 
+    Policies, readings and rejections too, also where Redis is a copy older than the trail.
     Refuses, with exit code 1, where the trail is not sound.
     """
     place = find_place(data_dir)
@@ -108,7 +109,7 @@ _MEANING: Final = {
 async def _restore(place: Place, *, despite_findings: bool) -> tuple[Verification, Counter[Restored] | None]:
     async with connect_worker(place.redis) as redis:
         trail = AuditTrail(place.audit.directory, "cli")
-        ledger = LedgerReader(redis, trail, patience_seconds=None)
+        ledger = LedgerReader(redis, trail, patience_seconds=None, trusts_marks=False)
         report = await ledger.verify()
         if not report.is_sound and not despite_findings:
             return report, None

@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -19,14 +19,15 @@ import typer
 
 from model.bundle import Bundle, read_bundle
 from model.errors import BundleCorrupt, BundleError, ModelError
-from services.commands.activating import ActivationFailed, Operator
+from services.commands.activating import ActivationFailed, Attempt, activate_everywhere
 from services.commands.place import DataDirectory, Place, find_place, who_runs_this
 from services.jobs.activation import Activation, BundleActivation
 from services.jobs.bundle_store import BundleStore
 from services.jobs.connection import connect_gateway
-from services.jobs.errors import ActivationConflict, BundleInUse, QueueUnavailable
+from services.jobs.errors import ActivationConflict, BundleInUse, PoliciesMissing, QueueUnavailable
 from services.jobs.ledger.entries import AuditEvent
 from services.jobs.ledger.trail import AuditTrail, open_trail
+from services.jobs.operating_tables import OperatingTable, OperatingTables, table_of
 from services.jobs.queue import JobQueue
 from services.jobs.settings import SettingsError
 from services.jobs.status import WorkerStatus
@@ -40,6 +41,13 @@ _DEFAULT_TIMEOUT: Final = 120.0
 
 Timeout = Annotated[
     float, typer.Option("--timeout", min=1, max=3600, help="Seconds that workers may take to prepare, and to switch.")
+]
+AdoptDefaultPoints = Annotated[
+    bool,
+    typer.Option(
+        "--adopt-default-points",
+        help="Sites that chose a policy, but none for this bundle, decide by its default point from now on.",
+    ),
 ]
 Digest = Annotated[str, typer.Argument(help="The bundle's digest, or how it begins.")]
 
@@ -87,9 +95,12 @@ def list_bundles(data_dir: DataDirectory = None) -> None:
 def activate(
     bundle: Annotated[str, typer.Argument(help="A bundle's directory, or the digest of a stored one.")],
     timeout: Timeout = _DEFAULT_TIMEOUT,
+    adopt_default_points: AdoptDefaultPoints = False,
     data_dir: DataDirectory = None,
 ) -> None:
     """Have every worker score with a bundle, without a pause: all prepare it first, and then all switch.
+
+    Refused while a site that chose a policy has none for this bundle; from then on one can be chosen for it.
 
     Exits 0 when it is active everywhere, 1 when it was refused or time ran out: the bundle before is active then.
     """
@@ -106,18 +117,26 @@ def activate(
             trail.note(AuditEvent.BUNDLE_REFUSED, is_success=False, who=who_runs_this(), code=code, digest=digest)
             _refuse(code, str(error))
         print(f"{chosen.manifest.name} {chosen.manifest.version}  {chosen.digest}")
-        _activate(place, chosen.digest, is_tried=is_tried, seconds=timeout, trail=trail)
+        table = table_of(chosen)
+        attempt = Attempt(digest=chosen.digest, table=table, is_tried=is_tried, adopts=adopt_default_points)
+        _activate(place, attempt, seconds=timeout, trail=trail)
 
 
 @app.command()
-def rollback(timeout: Timeout = _DEFAULT_TIMEOUT, data_dir: DataDirectory = None) -> None:
+def rollback(
+    timeout: Timeout = _DEFAULT_TIMEOUT,
+    adopt_default_points: AdoptDefaultPoints = False,
+    data_dir: DataDirectory = None,
+) -> None:
     """Activate the bundle that was active before this one. A second rollback returns to this one."""
     place = find_place(data_dir)
     state, _ = asyncio.run(_look(place))
     if state.previous is None:
         _refuse("nothing_before", "no bundle was active before this one")
     with open_trail(place.audit, "cli") as trail:
-        _activate(place, state.previous, is_tried=True, seconds=timeout, trail=trail)
+        table = _table_of_stored(state.previous, BundleStore(place.bundle_store))
+        attempt = Attempt(digest=state.previous, table=table, is_tried=True, adopts=adopt_default_points)
+        _activate(place, attempt, seconds=timeout, trail=trail)
 
 
 @app.command()
@@ -131,18 +150,20 @@ def remove(digest: Digest, data_dir: DataDirectory = None) -> None:
     try:
         found = store.find(digest)
         store.remove(found, in_use=frozenset(one for one in needed if one is not None))
+        asyncio.run(_forget_table(place, found))
     except (BundleError, BundleInUse, OSError) as error:
         _refuse(_STORE_UNAVAILABLE if isinstance(error, OSError) else error.code, str(error))
     print(f"{found} removed")
 
 
-def _activate(place: Place, digest: str, *, is_tried: bool, seconds: float, trail: AuditTrail) -> None:
+def _activate(place: Place, attempt: Attempt, *, seconds: float, trail: AuditTrail) -> None:
+    digest = attempt.digest
     try:
-        asyncio.run(_run_operator(place, digest, is_tried=is_tried, seconds=seconds))
+        asyncio.run(activate_everywhere(place, attempt, seconds=seconds, trail=trail))
     except KeyboardInterrupt:
         trail.note(AuditEvent.BUNDLE_REFUSED, is_success=False, who=who_runs_this(), code="interrupted", digest=digest)
         raise
-    except (ActivationFailed, ActivationConflict, QueueUnavailable) as error:
+    except (ActivationFailed, ActivationConflict, PoliciesMissing, QueueUnavailable) as error:
         code = error.refusal if isinstance(error, ActivationFailed) else error.code
         is_active = isinstance(error, ActivationFailed) and error.is_active
         event = AuditEvent.BUNDLE_ACTIVATED if is_active else AuditEvent.BUNDLE_REFUSED
@@ -151,12 +172,9 @@ def _activate(place: Place, digest: str, *, is_tried: bool, seconds: float, trai
     trail.note(AuditEvent.BUNDLE_ACTIVATED, who=who_runs_this(), digest=digest)
 
 
-async def _run_operator(place: Place, digest: str, *, is_tried: bool, seconds: float) -> None:
-    async with _connected(place) as (activation, queue):
-        operator = Operator(
-            activation, queue, by=who_runs_this(), seconds=seconds, tell=lambda line: print(line, flush=True)
-        )
-        await operator.activate(digest, is_tried=is_tried)
+async def _forget_table(place: Place, digest: str) -> None:
+    async with connect_gateway(place.redis) as client:
+        await OperatingTables(client).forget(digest)
 
 
 async def _look(place: Place) -> tuple[Activation, list[WorkerStatus]]:
@@ -176,6 +194,13 @@ def _is_stored(bundle: str) -> bool:
 
 def _read(bundle: str, store: BundleStore) -> Bundle:
     return store.get(store.find(bundle)) if _is_stored(bundle) else read_bundle(Path(bundle))
+
+
+def _table_of_stored(digest: str, store: BundleStore) -> OperatingTable | None:
+    """Return a table that Redis may have lost; ``None`` of a bundle that workers have, and the store has not."""
+    with suppress(BundleError, OSError):
+        return table_of(store.get(digest))
+    return None
 
 
 def _keep(bundle: str, checked: Bundle, store: BundleStore) -> None:

@@ -17,7 +17,7 @@ from services.jobs.rights import RedisUser, acl_file
 from services.jobs.settings import SettingsError
 
 _SECRET_BYTES: Final = 32
-_FOLDERS: Final = ("redis", "keys", "targets", "tls")
+_FOLDERS: Final = ("redis", "keys", "targets", "tls", "prometheus", "grafana")
 
 app = typer.Typer(help="Secrets of a deployment.", no_args_is_help=True)
 
@@ -35,8 +35,9 @@ def new(
     """Make Redis users with their passwords, the environment of each process, and a first API key, which is printed.
 
     The key is an admin's and is shown once; make narrower ones with `cxr-triage key new`. Files: redis/users.acl (for
-    Redis), api.env, worker.env, dimse.env, delivery.env and exporter.env (CXR_REDIS_URL, REDIS_URL),
-    keys/api-keys.json (for the gateway), targets/ (empty: targets.toml and what it names go there, see
+    Redis), api.env, worker.env, dimse.env and delivery.env (CXR_REDIS_URL), exporter.env (REDIS_ADDR, REDIS_USER,
+    REDIS_PASSWORD), keys/api-keys.json (for the gateway), prometheus/metrics.key (a key that may scrape),
+    grafana/password (of its user admin), targets/ (empty: targets.toml and what it names go there, see
     docs/integration.md), tls/ (empty: certificate and key of the DIMSE listener).
     """
     passwords = {user: secrets.token_urlsafe(_SECRET_BYTES) for user in RedisUser}
@@ -47,14 +48,27 @@ def new(
         _write(directory / "redis" / "users.acl", acl_file(passwords))
         for user in (RedisUser.API, RedisUser.WORKER, RedisUser.DIMSE, RedisUser.DELIVERY):
             _write(directory / f"{user}.env", f"CXR_REDIS_URL={urls[user]}\n")
-        _write(directory / "exporter.env", f"REDIS_URL={urls[RedisUser.EXPORTER]}\n")
+        _write(directory / "exporter.env", _exporter_environment(redis, passwords[RedisUser.EXPORTER]))
+        _write(directory / "grafana" / "password", secrets.token_urlsafe(_SECRET_BYTES))
     except FileExistsError as error:
         raise SettingsError(f"{directory} exists already, and no secret is ever overwritten") from error
     except OSError as error:
         raise SettingsError(f"cannot write to {directory}: {error.strerror}") from error
-    grant = Grant(roles=(Role.ADMIN,), sites=(), label="first key", expires_days=LONGEST_DAYS)
-    credential, _ = add_key(directory / "keys" / "api-keys.json", grant, now=datetime.now(UTC))
+    keys_file = directory / "keys" / "api-keys.json"
+    credential = _new_key(keys_file, Role.ADMIN, label="first key")
+    _write(directory / "prometheus" / "metrics.key", _new_key(keys_file, Role.METRICS, label="prometheus"))
     print(credential)
+
+
+def _exporter_environment(redis: str, password: str) -> str:
+    """Return what redis_exporter reads; its password is not part of an address, which it would log."""
+    return f"REDIS_ADDR=redis://{redis}\nREDIS_USER={RedisUser.EXPORTER}\nREDIS_PASSWORD={password}\n"
+
+
+def _new_key(keys_file: Path, role: Role, *, label: str) -> str:
+    grant = Grant(roles=(role,), sites=(), label=label, expires_days=LONGEST_DAYS)
+    credential, _ = add_key(keys_file, grant, now=datetime.now(UTC))
+    return str(credential)
 
 
 def _write(path: Path, content: str) -> None:

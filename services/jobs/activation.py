@@ -16,10 +16,11 @@ from redis.asyncio import Redis
 
 from services.jobs import keys, lua
 from services.jobs.connection import bounded
-from services.jobs.errors import ActivationConflict, RecordCorrupt
+from services.jobs.errors import ActivationConflict, PoliciesMissing, RecordCorrupt
 
 # A candidate from further ahead than this was proposed before Redis' clock went back; its end would come too late.
 _CLOCK_STEP_MS: Final = 1000
+_MISSING: Final = "missing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +94,15 @@ class BundleActivation:
         ------
         ActivationConflict
             If another candidate is being tried, or the state is no longer the one that was ``seen``.
+        PoliciesMissing
+            If a site has chosen a policy, but none for this bundle.
         """
         reply = await self._run("propose", attempt, digest, by, round(1000 * seconds), seen.revision)
         if reply == "busy":
             raise ActivationConflict("another bundle is being activated; try again when that is over")
         if reply == "changed":
             raise ActivationConflict("somebody else has changed the active bundle meanwhile; look again")
+        _refuse_without_policies(reply)
 
     async def activate(self, attempt: str, *, served: str | None = None) -> None:
         """Make the attempt's candidate active; workers switch as soon as they read it.
@@ -109,8 +113,12 @@ class BundleActivation:
         ------
         ActivationConflict
             If the attempt is over: its time ran out, or it was withdrawn.
+        PoliciesMissing
+            If a site has meanwhile chosen a policy for another bundle alone. This one stays the candidate.
         """
-        if await self._run("activate", attempt, served or "") != "ok":
+        reply = await self._run("activate", attempt, served or "")
+        _refuse_without_policies(reply)
+        if reply != "ok":
             raise ActivationConflict("the attempt is over: its time ran out, or it was withdrawn")
 
     async def withdraw(self, attempt: str, *, code: str) -> bool:
@@ -133,6 +141,15 @@ class BundleActivation:
     async def _run(self, step: str, *arguments: str | int) -> str:
         async with bounded(self._patience_seconds):
             return str(await self._script(keys=[keys.BUNDLE], args=[step, *arguments]))
+
+
+def _refuse_without_policies(reply: str) -> None:
+    word, _, sites = reply.partition(" ")
+    if word == _MISSING:
+        raise PoliciesMissing(
+            f"these sites have policies, but none for this bundle: {', '.join(sites.split())}; set one for each (PUT "
+            "/v1/policies/{site}), or repeat with --adopt-default-points"
+        )
 
 
 def _activation(fields: Mapping[str, str], *, now_ms: int) -> Activation:

@@ -27,6 +27,8 @@ _GATEWAY_TIMEOUT_SECONDS = 2.0
 _WORKER_TIMEOUT_SECONDS = 5.0
 _BACKOFF_BASE_SECONDS = 0.02
 _GATEWAY_CONNECTIONS = 64
+# uvloop's words for a write to a connection that the other side has just closed; asyncio's own loop raises an OSError.
+_CLOSED = "the handler is closed"
 
 
 def connect_gateway(settings: RedisSettings) -> AsyncRedis:
@@ -66,14 +68,16 @@ def _options(timeout_seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
-    """Turn every error of redis-py, and our own deadline, into ``QueueUnavailable``.
+    """Turn every error of redis-py, of a connection below it, and our own deadline, into ``QueueUnavailable``.
 
     Scripts on Redis 6.2 wrap what refused them into a plain ``ResponseError`` (OOM, MISCONF, READONLY), so the class
     of an error says too little to tell the harmless from the rest.
     """
     try:
         yield
-    except (RedisError, TimeoutError) as error:
+    except (RedisError, TimeoutError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _CLOSED not in str(error):
+            raise
         raise QueueUnavailable(f"Redis: {type(error).__name__}: {error}") from error
 
 

@@ -4,6 +4,9 @@ JobsError
 ├── JobNotFound          no such instance at this site
 ├── StudyNotFound        no such study at this site
 ├── PictureGone          a picture of a film is not in the spool, or no longer as it was kept
+├── StudyNotScored       a study that nobody can agree or disagree with: open, or not assessed
+├── NotBlind             a study that does not wait to be read blind by this reader
+├── TooManyAssessments   one study has as many as one may have
 ├── NotRescorable        this film cannot be scored again: open, or its payload is gone
 │   └── FilmWithdrawn    it was withdrawn, and stays so
 ├── MediaTypeMismatch    declared as one format, but the bytes are another; nothing was kept
@@ -16,6 +19,10 @@ JobsError
 ├── SpoolFull            the disk or the spool's quota is used up; nothing was kept
 ├── SpoolUnavailable     the spool directory cannot be written or read
 ├── ActivationConflict   another operator's change of the active bundle was first
+├── PoliciesMissing      a site has chosen a policy, but none for the bundle that is to become active
+├── PolicyChanged        the site's policy is another version than the caller has seen
+├── ModelNotKnown        nobody has kept an operating table of this model
+├── BelowSensitivityFloor  a threshold that misses more than this service allows without a reason
 ├── BundleInUse          a bundle that somebody may still need is not removed
 ├── PortTaken            the address of a process' /metrics and /health cannot be bound
 └── LedgerUnavailable    the audit trail cannot be written or read; nothing that serves films waits for it
@@ -49,6 +56,24 @@ class PictureGone(JobsError):
     """A picture that was kept is not there any more, or is not what was kept."""
 
     code: ClassVar[str] = "picture_gone"
+
+
+class StudyNotScored(JobsError):
+    """A study that is neither flagged nor not flagged, or not yet; nothing was written."""
+
+    code: ClassVar[str] = "study_not_scored"
+
+
+class NotBlind(JobsError):
+    """A study that does not wait to be read blind, or that this reader has seen the outcome of; nothing was written."""
+
+    code: ClassVar[str] = "not_blind"
+
+
+class TooManyAssessments(JobsError):
+    """One study has as many assessments as one may have; nothing was written."""
+
+    code: ClassVar[str] = "too_many_assessments"
 
 
 class NotRescorable(JobsError):
@@ -141,6 +166,30 @@ class ActivationConflict(JobsError):
     """Another operator activates a bundle, or has done so since this one looked. Nothing was changed."""
 
     code: ClassVar[str] = "activation_conflict"
+
+
+class PoliciesMissing(JobsError):
+    """Sites decide by policies of their own, and have none for the bundle that is to become active. Nothing changed."""
+
+    code: ClassVar[str] = "policies_missing"
+
+
+class PolicyChanged(JobsError):
+    """Somebody else has set the site's policy since the caller looked. Nothing was changed."""
+
+    code: ClassVar[str] = "policy_changed"
+
+
+class ModelNotKnown(JobsError):
+    """Nobody has kept an operating table of this model: no worker serves it, no operator proposes it."""
+
+    code: ClassVar[str] = "model_not_known"
+
+
+class BelowSensitivityFloor(JobsError):
+    """The threshold misses more unhealthy films than this service allows without a reason. Nothing was changed."""
+
+    code: ClassVar[str] = "below_sensitivity_floor"
 
 
 class BundleInUse(JobsError):

@@ -30,6 +30,10 @@ DELIVER_TARGETS = f"{TAG}:deliver:targets"  # set of the targets that get every 
 DELIVER_KNOWN = f"{TAG}:deliver:known"  # set of the targets that were ever announced; what they are owed stays theirs
 DELIVER_DISABLED = f"{TAG}:deliver:disabled"  # hash target -> why it takes nothing until somebody enables it
 REJECTIONS = f"{TAG}:rejections"  # there once every rejection note is known; a Redis that lost everything lacks it
+POLICIES = f"{TAG}:policies"  # hash site|digest -> that site's current policy; besides revision, and since when known
+SETTLED = f"{TAG}:settled"  # zset site|study -> number: studies without open films that are not counted as they are now
+ASSESSMENTS_KNOWN = f"{TAG}:assessments"  # there once every ledgered assessment is known, as REJECTIONS is
+TABLES = f"{TAG}:tables"  # hash digest -> a model's operating table
 BUNDLE = f"{TAG}:bundle"  # hash: which bundle is active, which is a candidate, and how candidates fared
 
 
@@ -90,3 +94,36 @@ def delivery(part: str, target: str) -> str:
     given up; ``since`` (zset) those that are due, by when they became so; ``notes`` (hash) how each has fared.
     """
     return f"{TAG}:deliver:{part}:{target}"
+
+
+def policy_history(site: str) -> str:
+    """Return the list of a site's policies, oldest version first, the last 1,000."""
+    return f"{TAG}:policy:{site}"
+
+
+def recent(site: str) -> str:
+    """Return the zset of a site's films that were scored last: id -> done ms; the last 5,000."""
+    return f"{TAG}:recent:{site}"
+
+
+def standing(site: str, study_uid: str) -> str:
+    """Return the string that says what a study was last counted as, and whether it was drawn to be read blind."""
+    return f"{TAG}:standing:{site}|{study_uid}"
+
+
+def tally(site: str) -> str:
+    """Return the hash that counts a site's decided studies: day, model, policy and outcome -> studies."""
+    return f"{TAG}:tally:{site}"
+
+
+def assessments(site: str, study_uid: str) -> str:
+    """Return the list of a study's assessments, oldest first."""
+    return f"{TAG}:assessments:{site}|{study_uid}"
+
+
+def truths(site: str) -> str:
+    """Return the hash of a site's assessed studies: ``standing``, and the ``blind`` and ``open`` truth that counts.
+
+    Fields are ``<part>|<study_uid>``.
+    """
+    return f"{TAG}:truths:{site}"

@@ -14,12 +14,12 @@ from services.jobs import keys
 
 CONSTANTS = (
     *("TAG", "GROUP", "OPEN", "RETRY", "DEAD", "EVENTS", "REVISION", "WORKERS", "SHARE", "REPLIES", "SITES"),
-    *("OPEN_BYTES", "OPEN_OF_SITE", "LEDGER_DUE", "LEDGER_HEADS", "BUNDLE"),
+    *("OPEN_BYTES", "OPEN_OF_SITE", "LEDGER_DUE", "LEDGER_HEADS", "BUNDLE", "POLICIES", "TABLES", "SETTLED"),
     *("DELIVER_TARGETS", "DELIVER_KNOWN", "DELIVER_DISABLED"),
 )
 
 # What every script may call, in the order in which each may call the ones before it.
-PARTS = ("shared", "rollup", "deliveries", "open_films", "withdrawal")
+PARTS = ("shared", "rollup", "deliveries", "open_films", "withdrawal", "readings")
 
 
 @cache

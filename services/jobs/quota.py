@@ -38,6 +38,12 @@ class Usage:
 _NOTHING: Final = Usage(payload_bytes=0, picture_bytes=0)
 
 
+def free_ratio(directory: Path) -> float:
+    """Return which part of a directory's disk is free for us; raise ``OSError`` where it does not say."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0
+
+
 class Quota:
     """Counts what the spool holds; every method may be called by several threads at once.
 
@@ -135,8 +141,7 @@ class Quota:
     def free_ratio(self) -> float:
         """Return which part of the disk is free; raise SpoolUnavailable where it does not say."""
         with translate_disk_errors():
-            disk = os.statvfs(self._directory)
-        return disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0
+            return free_ratio(self._directory)
 
     def _check_free(self, ratio: float) -> None:
         if self.free_ratio() < ratio:

@@ -104,8 +104,7 @@ async def reconcile(
     """
     lost = _Lost(queue, ledger)
     if is_start:
-        await lost.reject_again()  # before what they name comes back
-        await lost.close_finished()  # before any of them meets its deadline
+        await lost.remember()
     requeued = await queue.reconcile()
     expired = await queue.expire(deadlines) if deadlines is not None else 0
     removed = await _look_through(spool, queue, lost, retention or Retention(), reads_all=is_start)
@@ -173,9 +172,28 @@ class _Lost:
         self.restored += len(ledgered)
         self.resubmitted += sum(job.id not in ledgered for job in jobs)
 
+    async def remember(self) -> None:
+        """Have Redis know again what is no film's payload, in this order."""
+        await self.remember_policies()  # before any film is decided
+        await self.remember_assessments()  # before what was read blind is drawn once more
+        await self.reject_again()  # before what they name comes back
+        await self.close_finished()  # before any of them meets its deadline
+
+    async def remember_policies(self) -> None:
+        """Have sites decide by what they chose, where Redis does not know it any more."""
+        if self._ledger is not None:
+            with _survives_an_unreadable_ledger():
+                await self._ledger.restore_policies()
+
+    async def remember_assessments(self) -> None:
+        """Have what readers said counted again, where Redis does not know it any more."""
+        if self._ledger is not None:
+            with _survives_an_unreadable_ledger():
+                await self._ledger.restore_assessments()
+
     async def reject_again(self) -> None:
         """Have what rejection notes named withdrawn, now and when it comes, where Redis does not know of them."""
-        if self._ledger is None or await self._queue.knows_rejections():
+        if self._ledger is None or (self._ledger.trusts_marks and await self._queue.knows_rejections()):
             return
         with _survives_an_unreadable_ledger():
             for site, uids in (await self._ledger.rejected_objects()).items():

@@ -27,6 +27,7 @@ from services.jobs.limits import QueueLimits
 from services.jobs.records import Priority, moment
 
 MAX_LIMIT = 500
+_BLIND = "blind"  # beside the roll-ups' in the index: readings.lua keeps it
 
 
 class RollUp(StrEnum):
@@ -65,12 +66,16 @@ class WorklistPage:
 
 @dataclass(frozen=True, kw_only=True)
 class WorklistFilter:
-    """What a caller wants to see; ``None`` means all. ``sites`` is what the caller may see."""
+    """What a caller wants to see; ``None`` means all. ``sites`` is what the caller may see.
+
+    ``is_blind`` wants the studies that wait to be read without their outcome, and those alone.
+    """
 
     sites: tuple[str, ...] | None = None
     outcome: RollUp | None = None
     priority: Priority | None = None
     since: datetime | None = None
+    is_blind: bool = False
 
 
 class Worklist:
@@ -221,6 +226,10 @@ def _segments(wanted: WorklistFilter, cutoffs: dict[Priority, int]) -> list[dict
             [(RollUp.NOT_FLAGGED, since, "+inf")],
         ]
         is_wanted = wanted.priority in (None, priority)
+        if wanted.is_blind:
+            blind = {"class": _BLIND, "low": since, "high": "+inf"}
+            segments.append({"priority": priority, "sources": [blind] if is_wanted else []})
+            continue
         for sources in order:
             chosen = [
                 {"class": rollup, "low": low, "high": high}

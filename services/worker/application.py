@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from services.jobs.activation import BundleActivation
 from services.jobs.beat import Beat
@@ -25,6 +22,8 @@ from services.jobs.connection import connect_heartbeat, connect_worker
 from services.jobs.ending import end
 from services.jobs.ledger.outbox import RunningLedger, running_ledger
 from services.jobs.ledger.restore import LedgerReader
+from services.jobs.operating_tables import OperatingTables
+from services.jobs.policies import Policies
 from services.jobs.probes import ProbeServer, Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.reconcile import deadlines_of, reconcile
@@ -40,15 +39,15 @@ from services.worker.consumer import Consumer, ConsumerLimits
 from services.worker.decoding.messages import DecodingLimits
 from services.worker.decoding.pool import DecodingPool
 from services.worker.following import BundleFollower
-from services.worker.heartbeat import EXIT_HUNG, HeartbeatThread, Watchdog
+from services.worker.heartbeat import HeartbeatThread, Watchdog
 from services.worker.loading import BundleLoader, LoadedBundle
+from services.worker.policies import PolicyFollower
 from services.worker.settling import Settler
+from services.worker.stopping import end_soon, stop_on_signals
 from services.worker.switching import ServedBundles
 from services.worker.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
-
-_LAST_WORDS_SECONDS: Final = 5.0
 
 
 async def serve(loader: BundleLoader, configuration: Configuration) -> None:
@@ -67,7 +66,7 @@ async def serve(loader: BundleLoader, configuration: Configuration) -> None:
     try:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(decoding.close)
-            stop = _stop_on_signals()
+            stop = stop_on_signals()
             bundles = ServedBundles(configured, batcher_for=partial(_batcher, settings=settings, watchdog=watchdog))
             worker = await _assemble(
                 stack, bundles, loader, configuration, decoding=decoding, watchdog=watchdog, stop=stop
@@ -78,7 +77,7 @@ async def serve(loader: BundleLoader, configuration: Configuration) -> None:
             if worker.upkeep.follower.failure is not None:
                 raise worker.upkeep.follower.failure
     except BaseException:
-        _end_soon()
+        end_soon()
         raise
     # Films are given back, the trail is written, everything is closed. Python would wait for threads now, for ever
     # where a batch or a disk hangs, and a second SIGTERM would find no handler any more.
@@ -96,14 +95,6 @@ async def _started(decoding: DecodingPool, loader: BundleLoader) -> LoadedBundle
         await decoding.close()
         raise
     return configured
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set from now on; until now they ended the process."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +126,17 @@ async def _assemble(
     queue = JobQueue(redis, retry_seconds=settings.retry_seconds)
     heartbeat = stack.enter_context(_beating(name, configuration.redis, settings, watchdog))
     follower = BundleFollower(BundleActivation(redis), loader=loader, bundles=bundles, give_up=stop.set)
-    assessor = Assessor(spool=spool, decoding=decoding, bundles=bundles, resolution=settings.decode_resolution)
+    policies = PolicyFollower(Policies(redis), OperatingTables(redis), bundles=bundles)
+    assessor = Assessor(
+        spool=spool, decoding=decoding, bundles=bundles, chosen=policies.chosen, resolution=settings.decode_resolution
+    )
     consumer = _consumer(name, queue, assessor, bundles, heartbeat=heartbeat, readiness=readiness, settings=settings)
     deadlines, reader = deadlines_of(configuration.queue), LedgerReader(redis, ledger.trail)
     upkeep = Upkeep(
         queue,
         compare=partial(reconcile, queue, spool, deadlines=deadlines, ledger=reader),
         follower=follower,
+        policies=policies,
         status=_teller(
             name, bundles, follower, decoding, threads=sizing.all_threads(bundles.serving.provider, settings)
         ),
@@ -186,13 +181,6 @@ def _teller(
         )
 
     return tell
-
-
-def _end_soon() -> None:
-    """Let Python say what went wrong and end, unless it waits for a thread that does not."""
-    last_word = threading.Timer(_LAST_WORDS_SECONDS, os._exit, [EXIT_HUNG])
-    last_word.daemon = True
-    last_word.start()
 
 
 async def _work(worker: _Worker, stop: asyncio.Event) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from model.decision import Decision, Score, decide, not_assessed
+from model.decision import Decision, Policy, Score, decide, not_assessed
 from model.errors import ImageError, LateralView, NonFiniteScore, Reason, UnsuitableImage
 from model.preview import Preview
 from services.jobs.disk import translate_disk_errors
+from services.jobs.policies import SitePolicy
 from services.jobs.records import Job, ModelReference, Picture
 from services.jobs.spool import Spool
 from services.worker.batching import ScoredFilm
@@ -42,7 +43,8 @@ class Assessment:
 class Assessor:
     """Assesses films one caller at a time; many callers at once make it a pipeline.
 
-    A film has one bundle from its decoding to its pictures, also where another one serves by the time it is done.
+    A film has one bundle from its decoding to its pictures, also where another one serves by the time it is done. It is
+    decided by what its site has ``chosen`` for that model when its score is there.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Assessor:
         spool: Spool,
         decoding: DecodingPool,
         bundles: ServedBundles,
+        chosen: Callable[[str, str], SitePolicy | None],
         resolution: DecodeResolution = "exact",
     ) -> None:
+        self._chosen = chosen
         self._resolution = resolution
         self._spool = spool
         self._decoding = decoding
@@ -80,7 +84,8 @@ class Assessor:
         except ImageError as error:
             return Assessment(decision=not_assessed(error.reason, is_lateral=isinstance(error, LateralView)))
         scored = await film.scoring
-        decision = _decide(job, scored.score, serving)
+        policy = serving.policy(job.site, self._chosen(job.site, serving.model.digest))
+        decision = _decide(scored.score, serving, policy)
         explained = _explained(decision, scored.score, serving)
         pictures = await self._pictures.keep(job, film.preview, explained)
         return Assessment(
@@ -135,13 +140,13 @@ def _order(job: Job, serving: Serving, resolution: DecodeResolution) -> FilmOrde
     )
 
 
-def _decide(job: Job, score: Score, serving: Serving) -> Decision:
+def _decide(score: Score, serving: Serving, policy: Policy) -> Decision:
     """Return what the score amounts to, unless the network saw a film unlike those that it knows."""
     try:
         if serving.embedding_gate is not None:
             assert score.embedding is not None, "the scorer checked that the graph answers with an embedding"
             serving.embedding_gate.require_near(score.embedding)
-        return decide(score, serving.policy(job.site))
+        return decide(score, policy)
     except UnsuitableImage as refused:
         return not_assessed(refused.reason)
     except NonFiniteScore:

@@ -71,6 +71,7 @@ class Consumer:
         self._heartbeat = heartbeat
         self._readiness = readiness
         self._limits = limits
+        self._idle_ms = round(limits.idle_seconds * 1000)
         self._held: dict[str, TakenJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()
@@ -104,22 +105,32 @@ class Consumer:
 
     async def _take_over(self, stop: asyncio.Event) -> None:
         """Take what silent workers held, one by one and each alone, until there is no more of it."""
-        if time.monotonic() < self._next_reap or not self._heartbeat.is_current:
+        if time.monotonic() < self._next_reap:
             return
         # Set first: where reaping fails, taking must still have its turn.
         self._next_reap = time.monotonic() + _REAP_EVERY_SECONDS
-        idle_ms = round(self._limits.idle_seconds * 1000)
-        while not stop.is_set():
-            reaping = self._queue.reap(self._name, idle_ms=idle_ms, holding=tuple(self._held))
-            suspect = await _unless_stopped(reaping, stop)
+        while await self._is_free_for_a_suspect(stop):
+            suspect = await _unless_stopped(self._queue.reap(self._name, idle_ms=self._idle_ms), stop)
             if suspect is None:
                 return
             logger.info("job taken over", extra=ids(suspect) | {"action": "job_taken_over"})
-            self._hold(suspect)
+            self._start(suspect)
             await self._drain(stop)
-            if not stop.is_set():
-                self._start(suspect)
-                await self._drain(stop)
+
+    async def _is_free_for_a_suspect(self, stop: asyncio.Event) -> bool:
+        """Finish what is held while there are suspects; return whether nothing is held and there still are.
+
+        Before one is reaped, not after: it would be blamed for what this worker dies of meanwhile. Of several workers
+        that see one, the first that is free has it, and the others go on.
+        """
+        while not stop.is_set() and self._heartbeat.is_current:
+            looking = self._queue.has_suspects(self._name, idle_ms=self._idle_ms, holding=tuple(self._held))
+            if not await _unless_stopped(looking, stop):
+                return False
+            if not self._tasks:
+                return True
+            await asyncio.wait(self._tasks, timeout=_REAP_EVERY_SECONDS)
+        return False
 
     def _hold(self, taken: TakenJob) -> None:
         self._held[taken.job.id] = taken

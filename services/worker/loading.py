@@ -17,10 +17,12 @@ from model.image import Tensor
 from model.manifest import Manifest
 from model.runtime import Engines, Precision, Provider, Scorer, threshold_margin
 from services.jobs.bundle_store import BundleStore
+from services.jobs.operating_tables import OperatingTable, table_of
 from services.jobs.settings import WorkerSettings
 from services.worker import sizing
 from services.worker.batching import BatchScorer
 from services.worker.bundles import default_bundle_directory
+from services.worker.drift import ScoreReference
 from services.worker.metrics import ShownBundle
 from services.worker.serving import Serving
 
@@ -31,8 +33,9 @@ logger = logging.getLogger(__name__)
 class LoadedBundle:
     """A bundle that is verified, loaded and has scored its golden inputs on this machine.
 
-    ``precision`` is what it is computed in. ``new_batch_memory`` returns ``(films, 1, s, s)`` uint8 from where the
-    scorer reads fastest; ``None`` where any memory is as good.
+    ``precision`` is what it is computed in, ``reference`` the test films that its scores are compared with, where it
+    brought any; ``table`` is what each threshold does to them. ``new_batch_memory`` returns ``(films, 1, s, s)`` uint8
+    from where the scorer reads fastest; ``None`` where any memory is as good.
     """
 
     scorer: BatchScorer
@@ -40,6 +43,8 @@ class LoadedBundle:
     precision: Precision
     manifest: Manifest
     serving: Serving
+    reference: ScoreReference | None = None
+    table: OperatingTable | None = None
     new_batch_memory: Callable[[int], Tensor] | None = None
 
     @property
@@ -50,7 +55,9 @@ class LoadedBundle:
     @property
     def shown(self) -> ShownBundle:
         """What metrics say of it."""
-        return ShownBundle(model=self.serving.model, provider=self.provider, precision=self.precision)
+        return ShownBundle(
+            model=self.serving.model, provider=self.provider, precision=self.precision, reference=self.reference
+        )
 
 
 class BundleLoader:
@@ -109,5 +116,7 @@ class BundleLoader:
             precision=scorer.precision,
             manifest=bundle.manifest,
             serving=serving,
+            reference=ScoreReference.of(bundle.report),
+            table=table_of(bundle),
             new_batch_memory=scorer.batch_memory,
         )

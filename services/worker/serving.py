@@ -9,9 +9,10 @@ from model.decision import Policy
 from model.gate import EmbeddingGate, GateSpec
 from model.manifest import OperatingPoint
 from model.preprocessing import PreprocessingSpec
+from services.jobs.policies import SitePolicy
 from services.jobs.records import ModelReference
 
-# The bundle's own operating point, until sites have policies of their own.
+# The bundle's own operating point, where a site has no policy for this model.
 _BUNDLE_POLICY_VERSION = 0
 
 
@@ -31,6 +32,7 @@ class Serving:
     temperature: float
     embedding_gate: EmbeddingGate | None
     takes_age_sex: bool
+    threshold_margin: float = 0.0
 
     @classmethod
     def of(
@@ -38,13 +40,14 @@ class Serving:
     ) -> Serving:
         """Serve a bundle; raise ``BundleIncompatible`` where it has no point of that name.
 
-        Its threshold is lowered by ``threshold_margin``, which scores may move by where they are not computed as they
-        were certified.
+        Its threshold, and that of every policy, is lowered by ``threshold_margin``, which scores may move by where they
+        are not computed as they were certified.
         """
         manifest = bundle.manifest
         return cls(
             model=ModelReference(name=manifest.name, version=manifest.version, digest=bundle.digest),
             operating_point=_lowered(manifest.operating_point(operating_point), threshold_margin),
+            threshold_margin=threshold_margin,
             preprocessing=manifest.preprocessing,
             gate=gate,
             temperature=manifest.temperature,
@@ -52,15 +55,17 @@ class Serving:
             takes_age_sex=manifest.age_sex_input_name is not None,
         )
 
-    def policy(self, site: str) -> Policy:
-        """Return the policy that decides this site's films."""
-        return Policy(
-            site=site,
-            version=_BUNDLE_POLICY_VERSION,
-            name=self.operating_point.name,
-            threshold=self.operating_point.threshold,
-            model_digest=self.model.digest,
-        )
+    def policy(self, site: str, chosen: SitePolicy | None) -> Policy:
+        """Return what decides this site's films: what it has ``chosen`` for this model, else the bundle's own point.
+
+        A policy for another model never decides.
+        """
+        if chosen is None or chosen.site != site or chosen.model.digest != self.model.digest:
+            version, name, threshold = _BUNDLE_POLICY_VERSION, self.operating_point.name, self.operating_point.threshold
+        else:
+            version, name = chosen.version, chosen.name
+            threshold = max(0.0, chosen.threshold - self.threshold_margin)
+        return Policy(site=site, version=version, name=name, threshold=threshold, model_digest=self.model.digest)
 
 
 def _lowered(point: OperatingPoint, margin: float) -> OperatingPoint:

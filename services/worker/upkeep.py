@@ -19,6 +19,7 @@ from services.jobs.settings import WorkerSettings
 from services.jobs.status import WorkerStatus
 from services.worker.following import BundleFollower
 from services.worker.heartbeat import Watchdog
+from services.worker.policies import PolicyFollower
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Compare(Protocol):
 
 @dataclass(frozen=True)
 class Upkeep:
-    """Promotes retries, reconciles queue and spool, follows the active bundle, says that this worker lives.
+    """Promotes retries, reconciles queue and spool, follows bundle and policies, says that this worker lives.
 
     Also that its event loop turns.
     """
@@ -46,6 +47,7 @@ class Upkeep:
     _: KW_ONLY
     compare: Compare
     follower: BundleFollower
+    policies: PolicyFollower
     status: Callable[[], WorkerStatus]
     readiness: Readiness
     watchdog: Watchdog
@@ -76,6 +78,7 @@ class Upkeep:
 
     async def _begin(self) -> None:
         await self.follower.begin()
+        await self.policies.step()
         await self._announce()
 
     def steps(self) -> Iterator[Coroutine[None, None, None]]:
@@ -83,6 +86,7 @@ class Upkeep:
         yield self._repeat(self._tick, _EVERY_SECOND)
         yield self._repeat(self.queue.promote, _PROMOTE_SECONDS)
         yield self._repeat(self._follow, _FOLLOW_SECONDS)
+        yield self._repeat(self.policies.step, _FOLLOW_SECONDS)
         yield self._repeat(self._announce, self.settings.heartbeat_seconds)
         yield self._repeat(self.compare, self.settings.reconcile_seconds)
 

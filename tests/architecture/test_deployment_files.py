@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from functools import cache
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,19 +14,16 @@ from typer.testing import CliRunner
 
 from services.cli import app as cli
 from services.jobs.settings import DeliverySettings, DimseSettings, variable_names
+from tests.support.deployment import ROOT, compose
 from tests.support.tools import require_tools
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-SERVICES = ["redis", "api", "dimse", "deliver", "worker-cpu", "worker-gpu"]
-SECRETS = ["api.env", "worker.env", "dimse.env", "delivery.env"]
-
-
-@cache
-def compose() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
-    return document
+SERVICES = ["redis", "api", "dimse", "deliver", "worker-cpu", "worker-gpu", "redis-exporter", "prometheus", "grafana"]
+MONITORING = ["redis-exporter", "prometheus", "grafana"]
+SECRETS = ["api.env", "worker.env", "dimse.env", "delivery.env", "exporter.env"]
+# What listens where the host can reach it, and nothing else does.
+PUBLISHED = {"api": "8080", "dimse": "11112", "prometheus": "9090", "grafana": "3000"}
 
 
 def mounts(service: str) -> dict[str, str]:
@@ -37,7 +33,10 @@ def mounts(service: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("profile", "service"),
-    [("cpu", "worker-cpu"), ("gpu", "worker-gpu"), ("dimse", "dimse"), ("deliver", "deliver")],
+    [
+        *(("cpu", "worker-cpu"), ("gpu", "worker-gpu"), ("dimse", "dimse"), ("deliver", "deliver")),
+        *(("monitoring", service) for service in MONITORING),
+    ],
 )
 def test_docker_compose_accepts_the_file(profile: str, service: str, tmp_path: Path) -> None:
     require_tools("docker-compose")
@@ -49,6 +48,10 @@ def test_docker_compose_accepts_the_file(profile: str, service: str, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert service in yaml.safe_load(done.stdout)["services"]
+
+
+def test_every_service_of_the_file_is_looked_at_here() -> None:
+    assert set(SERVICES) == set(compose()["services"])
 
 
 def test_everything_that_is_mounted_from_the_secrets_is_made_by_the_command(tmp_path: Path) -> None:
@@ -71,6 +74,8 @@ def test_every_container_is_hardened(service: str) -> None:
     assert facts["cap_drop"] == ["ALL"]
     assert facts["security_opt"] == ["no-new-privileges:true"]
     assert facts["user"] not in ("root", "0", "0:0")
+    assert "healthcheck" in facts or "HEALTHCHECK" in DOCKERFILE.read_text()
+    assert int(facts["stop_grace_period"].removesuffix("s")) >= 10
     assert facts["pids_limit"] <= 256
     assert facts["mem_limit"] == facts["memswap_limit"], "swap would make a limit no limit"
     assert "privileged" not in facts
@@ -78,12 +83,17 @@ def test_every_container_is_hardened(service: str) -> None:
     assert not any("docker.sock" in mount for mount in facts["volumes"])
 
 
-def test_redis_is_reached_from_gateway_and_workers_only() -> None:
+def test_redis_is_reached_by_those_only_that_have_a_user_of_it() -> None:
     document = compose()
     assert document["services"]["redis"]["networks"] == ["queue"]
     assert document["networks"]["queue"] == {"internal": True}
-    assert [name for name in SERVICES if "ports" in document["services"][name]] == ["api", "dimse"]
-    assert all(port.startswith("127.0.0.1:") for port in document["services"]["api"]["ports"])
+    clients = {name for name in SERVICES if "queue" in document["services"][name]["networks"]} - {"redis"}
+    assert clients == {name for name in SERVICES if "env_file" in document["services"][name]}
+    published = {
+        name: document["services"][name]["ports"] for name in SERVICES if "ports" in document["services"][name]
+    }
+    assert {name: port.rsplit(":", 1)[1] for name, (port,) in published.items()} == PUBLISHED
+    assert [name for name, (port,) in published.items() if not port.startswith("127.0.0.1:")] == ["dimse"]
     (listener,) = document["services"]["dimse"]["ports"]
     assert listener.startswith("${DIMSE_ADDRESS:-127.0.0.1}:"), "beyond this host only where its operator says so"
 
@@ -124,13 +134,18 @@ def test_no_secret_is_in_the_files_and_none_is_given_to_another_process() -> Non
     assert services["api"]["env_file"] == ["./secrets/api.env"]
     assert services["worker-cpu"]["env_file"] == services["worker-gpu"]["env_file"] == ["./secrets/worker.env"]
     assert "env_file" not in services["redis"]
+    assert services["redis-exporter"]["env_file"] == ["./secrets/exporter.env"]
+    assert [name for name in SERVICES if mounts(name).get("/run/keys", "").startswith("./secrets/prometheus:")] == [
+        "prometheus"
+    ]
     assert all(
         mounts(name)[place].endswith(":ro") for name, place in (("deliver", "/run/targets"), ("dimse", "/run/tls"))
     )
     assert "/run/keys" in mounts("api")
     assert mounts("api")["/run/keys"].endswith(":ro")
-    assert not any("keys" in target for name in SERVICES if name != "api" for target in mounts(name))
-    assert "password" not in (COMPOSE.read_text() + DOCKERFILE.read_text()).lower().replace("without a password", "")
+    assert not any("secrets/keys" in mount for name in SERVICES if name != "api" for mount in mounts(name).values())
+    text = COMPOSE.read_text() + DOCKERFILE.read_text()
+    assert not re.search(r"(?i)(?:password|token|key)\w*\s*[:=]\s*[\"']?[a-z0-9+]{6,}", text)
 
 
 def test_gateway_and_workers_share_spool_audit_trail_and_bundles() -> None:
@@ -163,6 +178,35 @@ def test_container_stops_later_than_its_process_wants_to(service: str) -> None:
     sending = DeliverySettings.model_fields["send_seconds"].default
     seconds = {"worker-cpu": 10, "api": 30, "dimse": arriving, "deliver": sending}[service]
     assert int(compose()["services"][service]["stop_grace_period"].removesuffix("s")) > seconds
+
+
+def test_dockerfile_has_no_fault_that_the_linter_knows() -> None:
+    program = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([program, "--no-color", DOCKERFILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("service", MONITORING)
+def test_images_of_others_have_a_version(service: str) -> None:
+    image = compose()["services"][service]["image"]
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", image), image
+
+
+def test_prometheus_is_told_names_of_services_and_the_ports_that_they_listen_on() -> None:
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    jobs = [found for job in configuration["scrape_configs"] for found in job["dns_sd_configs"]]
+    listening = {
+        **dict.fromkeys(("worker-cpu", "worker-gpu"), 9091),
+        "api": 8080,
+        "dimse": 9092,
+        "deliver": 9093,
+        "redis-exporter": 9121,
+    }
+    assert {name: found["port"] for found in jobs for name in found["names"]} == listening
+    for name in listening:
+        assert "monitoring" in compose()["services"][name]["networks"], f"{name} would not be reached"
+    (key,) = [job["authorization"] for job in configuration["scrape_configs"] if "authorization" in job]
+    assert Path(key["credentials_file"]).parent == Path("/run/keys")
 
 
 def test_dockerfile_has_the_targets_and_copies_only_what_exists() -> None:

@@ -52,6 +52,7 @@ class LoopEnd:
     wrong: list[str]
     given_up: int
     exits: Counter[int]
+    killed_by_poison: Counter[str]
 
 
 def kill_loop(
@@ -64,11 +65,13 @@ def kill_loop(
             faults = torment(
                 rig,
                 until=lambda: senders.is_done and rig.open_films() <= _FEW_OPEN,
+                decided=lambda: len(senders.deliveries) - rig.open_films(),
                 redis_kills=REDIS_KILLS,
                 gateway_kills=GATEWAY_KILLS,
             )
             wait_all_done(rig, seconds=_WAIT_SECONDS, senders=senders)
-        seconds_to_done = time.monotonic() - faults.last_at
+        # That a worker dies of poison is a fault, too.
+        seconds_to_done = time.monotonic() - max(faults.last_at, rig.last_poisoned_at)
         told = {delivery.sent.payload: delivery.sent.film_id for delivery in senders.deliveries}
         with parts.server.client() as client, http_client(rig.urls[0]) as http:
             film_ids = [delivery.sent.film_id for delivery in senders.deliveries]
@@ -83,6 +86,7 @@ def kill_loop(
                 wrong=wrong_ends(client, films),
                 given_up=sum(_is_given_up(client, film) for film in films if not film.is_poison),
                 exits=rig.exits,
+                killed_by_poison=rig.killed_by_poison(),
             )
 
 
@@ -103,7 +107,7 @@ def mark_loops(row: Row, ends: Sequence[LoopEnd], *, most_given_up: int = 0) -> 
 def wrong_ends(client: redis.Redis, films: Sequence[ToldApartFilm]) -> list[str]:
     """Return a sentence for each film whose end is not the one that an undisturbed service gives it.
 
-    Poison ends ``not_assessed(worker_crash)``, after at most four crashes (RELIABILITY §2, R3).
+    Poison ends ``not_assessed(worker_crash)`` (RELIABILITY §2, R3).
     """
     pipe = client.pipeline(transaction=False)
     for film in films:
@@ -120,7 +124,7 @@ def _wrong_end(film: ToldApartFilm, result_text: str | None, crashes: str | None
         return f"{film.film_id} has no result"
     result = json.loads(result_text)
     if film.is_poison:
-        is_right = (result["outcome"], result["reason"]) == ("not_assessed", "worker_crash") and int(crashes or 0) <= 4
+        is_right = (result["outcome"], result["reason"]) == ("not_assessed", "worker_crash")
     else:
         probability = result["probability"]
         is_right = probability is not None and abs(probability - film.probability) <= _SAME

@@ -100,7 +100,9 @@ def _fill_and_recover(row: Row, gateway: GatewayProcess, server: RedisServer, di
     sent += send_all(gateway.url, films[MANY:], seconds=0.0)
     refused = [one.payload for one in sent if one.record is None]
     row.mark("not_accepted", len(refused), at_least=1)
-    row.mark("disorderly_refusals", len(disorderly(sent)), exactly=0)
+    if found := disorderly(sent):
+        row.note("disorderly", sorted({f"{refusal.status} {refusal.code}" for refusal in found}))
+    row.mark("disorderly_refusals", len(found), exactly=0)
     row.mark("connections_broken", sum(one.broken for one in sent), exactly=0)
     disk.enlarge(ENLARGED_MEGABYTES)
     started = time.monotonic()

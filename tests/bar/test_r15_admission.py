@@ -42,6 +42,7 @@ class Peaks:
 
 
 @pytest.mark.row
+@pytest.mark.alone
 def test_flood_is_scored_as_far_as_it_is_accepted_and_the_rest_is_told_when_to_come_back(
     mortal_redis_server: RedisServer, tmp_path: Path, measure_row: MeasureRow
 ) -> None:

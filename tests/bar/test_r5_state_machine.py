@@ -17,6 +17,7 @@ EXAMPLES, STEPS = 150, 40
 
 
 @pytest.mark.row
+@pytest.mark.alone
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
 def test_no_order_of_events_loses_a_film_or_gives_it_two_results(
     shared_redis_server: RedisServer, measure_row: MeasureRow, request: pytest.FixtureRequest

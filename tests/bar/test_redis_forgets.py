@@ -22,7 +22,7 @@ from tests.support.senders import Sent, numbered_films, send_all
 DONE: Final = 100
 # Few, so that what is chopped reaches well into the results before them.
 OPEN: Final = 20
-CHOPPED: Final = 0.2
+CHOPPED: Final = 0.4
 RECOVERY_SECONDS: Final = 30.0
 SECONDS: Final = 60.0
 

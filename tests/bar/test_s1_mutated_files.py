@@ -147,6 +147,7 @@ def _note_memory(row: Row, memory: Memory) -> None:
 
 
 @pytest.mark.row
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "count", [FOR_EVERY_CHANGE, pytest.param(FOR_A_RELEASE, marks=[pytest.mark.release, pytest.mark.timeout(7200)])]
 )
@@ -158,6 +159,7 @@ def test_mutated_films_are_refused_or_end_with_a_reason(parts: Parts, measure_ro
 
 
 @pytest.mark.row
+@pytest.mark.alone
 def test_files_that_broke_other_readers_break_nothing_here(parts: Parts, measure_row: MeasureRow) -> None:
     payloads = odd_files()
     if not payloads:

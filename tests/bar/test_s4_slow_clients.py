@@ -63,6 +63,7 @@ class Probing:
 
 
 @pytest.mark.row
+@pytest.mark.alone
 def test_slow_and_endless_clients_are_cut_off_while_health_stays_quick(parts: Parts, measure_row: MeasureRow) -> None:
     # Room for all of them at once: the others would be refused at once, and prove nothing.
     with (

@@ -22,6 +22,7 @@ from tests.support.gateway import GatewayProcess, environment, wait_until
 from tests.support.invariant import mark_safe
 from tests.support.parts import Parts
 from tests.support.redis_server import RedisServer
+from tests.support.schemathesis_choices import CONFIGURATION
 
 _ROOT: Final = Path(__file__).parents[2]
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"})
@@ -73,6 +74,7 @@ def _mark_matrix(row: Row, client: httpx.Client, callers: Callers, film: dict[st
     wait_until(lambda: _who(client, cookie) == 401, seconds=10, what="the end of a revoked key's session")
     document = client.get("/openapi.json").json()
     names = {"instance_id": film["id"], "study_uid": film["study_uid"], "digest": film["model"]["digest"]}
+    names |= {"site": film["site"]}
     faults: list[str] = []
     foreign: list[str] = []
     undeclared: list[str] = []
@@ -149,6 +151,7 @@ def _mark_schemathesis(row: Row, gateway: GatewayProcess, key: str, directory: P
         *("--header", f"Authorization: Bearer {key}", "--continue-on-failure", "--no-color"),
         *("--generation-deterministic", "--max-examples", "15"),
     ]
+    (directory / "schemathesis.toml").write_text(CONFIGURATION)
     answer = subprocess.run(
         command, cwd=directory, env=environment() | hooks, capture_output=True, text=True, timeout=280
     )

@@ -31,6 +31,7 @@ DEPTHS: Final[dict[str, Any]] = {"api_routine_depth": BACKLOG + FLOOD, "api_stat
 
 
 @pytest.mark.row
+@pytest.mark.alone
 def test_stat_films_overtake_and_routine_films_keep_their_share(parts: Parts, measure_row: MeasureRow) -> None:
     server = parts.server
     directions = parts.directions()

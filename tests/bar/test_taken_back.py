@@ -40,6 +40,7 @@ SENDERS: Final = 4
 FILMS_PER_SECOND: Final = 25.0
 REDIS_KILLS: Final = 4
 GATEWAY_KILLS: Final = 3
+SCORED_A_WORKER_KILL: Final = 16
 # What is done with a film; each study has one of each.
 WAYS: Final = ("kept", "ordered", "noted after", "noted before", "kept")
 _PAUSE_SECONDS: Final = 0.2
@@ -130,6 +131,13 @@ def ends_of(client: redis.Redis, sendings: Sequence[Sending], *, is_kept: bool) 
     return ends
 
 
+def scored_of(parts: Parts, sendings: Sequence[Sending]) -> int:
+    """Return how many films that are kept have their score."""
+    with parts.server.client() as client:
+        ends = ends_of(client, sendings, is_kept=True)
+    return ends["flagged"] + ends["not_flagged"]
+
+
 def counted_in_studies(client: redis.Redis) -> set[str]:
     """Return the films that studies count."""
     studies = client.scan_iter(match=keys.study_members("default", "*"), count=1000)
@@ -144,7 +152,14 @@ def test_films_that_are_taken_back_stay_so_through_a_kill_loop(parts: Parts, mea
     with measure_row("W1", "films taken back in a kill loop") as row, rig.running():
         sender = PatientSender(rig.urls[0], sendings)
         try:
-            faults = torment(rig, until=lambda: sender.is_done, redis_kills=REDIS_KILLS, gateway_kills=GATEWAY_KILLS)
+            faults = torment(
+                rig,
+                until=lambda: sender.is_done,
+                decided=lambda: scored_of(parts, sendings),
+                redis_kills=REDIS_KILLS,
+                gateway_kills=GATEWAY_KILLS,
+                films_a_worker_kill=SCORED_A_WORKER_KILL,
+            )
             wait_all_done(rig, seconds=_WAIT_SECONDS)
             row.mark("acknowledged", sender.acknowledged, exactly=FILMS)
         finally:
@@ -154,8 +169,7 @@ def test_films_that_are_taken_back_stay_so_through_a_kill_loop(parts: Parts, mea
         row.mark("gateway_kills", faults.gateway_kills, exactly=GATEWAY_KILLS)
         with parts.server.client() as client, http_client(rig.urls[0]) as http:
             row.mark("withdrawn", ends_of(client, sendings, is_kept=False)["withdrawn"], exactly=FILMS - len(kept))
-            ends = ends_of(client, sendings, is_kept=True)
-            row.mark("scored", ends["flagged"] + ends["not_flagged"], exactly=len(kept))
+            row.mark("scored", scored_of(parts, sendings), exactly=len(kept))
             row.mark("counted_otherwise", len(counted_in_studies(client) ^ kept), exactly=0)
             film_ids = [one.film_id for one in sendings]
             mark_safe(row, client, film_ids, http=http)

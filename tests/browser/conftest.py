@@ -13,7 +13,11 @@ import httpx
 import pytest
 
 from tests.browser.watched import WatchedPage, open_browser
+from tests.support.access import make_key
 from tests.support.finding_bundles import write_finding_bundle
+from tests.support.gateway import GatewayProcess
+from tests.support.ports import free_ports
+from tests.support.redis_server import RedisServer
 from tests.support.stack import StackProcess
 from tests.support.tools import require_tools
 
@@ -64,3 +68,23 @@ def open_page(chromium: object) -> Iterator[OpenPage]:
 def page(open_page: OpenPage, stack: StackProcess) -> WatchedPage:
     """The page of the running stack."""
     return open_page(stack.wait_ready())
+
+
+@pytest.fixture
+def gateway(mortal_redis_server: RedisServer, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway without workers, to which any film is overdue after a second."""
+    # It may be started again on its port.
+    (port,) = free_ports(1)
+    url = mortal_redis_server.url
+    with GatewayProcess(tmp_path, redis_url=url, port=port, api_overdue_routine_seconds=1) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture
+def locked(redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[GatewayProcess, str]]:
+    """A gateway that asks for a key, and the key."""
+    key = make_key(tmp_path / "keys.json", label="Reading room")
+    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=tmp_path / "keys.json") as running:
+        running.wait_ready()
+        yield running, key

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from services.api.scopes import Role
 from tests.browser.conftest import OpenPage
-from tests.browser.watched import WatchedPage
+from tests.browser.watched import LINE, WatchedPage
 from tests.support.access import bearer, make_key
 from tests.support.films import png_film
 from tests.support.finding_bundles import write_finding_bundle
@@ -17,24 +14,11 @@ from tests.support.gateway import GatewayProcess, WorkerProcess, wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.stack import StackProcess
 
-SHOWN = ".outcome:not(.pending)"
 
-
-@pytest.fixture
-def gateway(mortal_redis_server: RedisServer, tmp_path: Path) -> Iterator[GatewayProcess]:
-    """A gateway without workers, to which any film is overdue after a second."""
-    with GatewayProcess(tmp_path, redis_url=mortal_redis_server.url, api_overdue_routine_seconds=1) as running:
-        running.wait_ready()
-        yield running
-
-
-@pytest.fixture
-def locked(redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[GatewayProcess, str]]:
-    """A gateway that asks for a key, and the key."""
-    key = make_key(tmp_path / "keys.json", label="Reading room")
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=tmp_path / "keys.json") as running:
-        running.wait_ready()
-        yield running, key
+def see_worklist(page: WatchedPage) -> None:
+    """Go to the worklist, and wait until it has a study."""
+    page.go("#/")
+    page.wait_for(LINE)
 
 
 # Pages are named last: they are closed before their service is.
@@ -49,10 +33,11 @@ def test_lost_gateway_is_said_and_the_waiting_film_gets_its_outcome_after_it_is_
     page.choose(png_film(seed=1))
     page.send()
     page.wait_for(".outcome.pending", "Waiting")
-    page.wait_for("#worklist tbody tr")
+    see_worklist(page)
     gateway.kill()
-    page.wait_for(".connection.lost", "The service does not answer. The worklist is that of")
-    assert page.page.locator("#worklist tbody tr").count() == 1
+    page.wait_for(".connection.lost")
+    page.wait_for("#stale", "The service does not answer. What you see is that of")
+    assert page.page.locator(LINE).count() == 1
     page.choose(png_film(seed=2))
     page.send()
     page.wait_for("#send-message", "the same film twice is still one")
@@ -61,7 +46,8 @@ def test_lost_gateway_is_said_and_the_waiting_film_gets_its_outcome_after_it_is_
     bundle = write_finding_bundle(tmp_path / "bundle")
     with again, WorkerProcess(tmp_path, redis_url=mortal_redis_server.url, bundle=bundle):
         page.wait_for(".connection.connected")
-        page.wait_for(SHOWN)
+        page.go("#/")
+        page.wait_for(f"{LINE} .badge:is(.flagged, .not_flagged)")
         page.page.wait_for_selector("#unserved", state="hidden")
 
 
@@ -71,10 +57,12 @@ def test_service_that_cannot_know_is_never_shown_as_an_empty_worklist(
     page = open_page(gateway.url, expected=("503",))
     page.choose(png_film(seed=3))
     page.send()
-    page.wait_for("#worklist .badge.overdue", "Overdue")
+    see_worklist(page)
+    page.wait_for(f"{LINE} .badge.overdue", "Overdue")
     mortal_redis_server.kill()
-    page.wait_for(".connection.failing", "The worklist is that of")
-    assert page.page.locator("#worklist tbody tr").count() == 1
+    page.wait_for(".connection.failing")
+    page.wait_for("#stale", "What you see is that of")
+    assert page.page.locator(LINE).count() == 1
     assert page.text("#worklist-note") == ""
     mortal_redis_server.start()
     page.wait_for(".connection.connected")
@@ -90,7 +78,8 @@ def test_page_of_a_service_with_keys_asks_for_one_and_does_not_keep_it(
 ) -> None:
     gateway, key = locked
     page = open_page(gateway.url, expected=("401",))
-    page.wait_for(".connection.locked", "A key is needed")
+    page.wait_for(".connection.locked")
+    page.wait_for("#stale", "A key is needed")
     sign_in(page, key[:-1] + ("a" if key[-1] != "a" else "b"))
     page.wait_for("#key-message", "Send a valid API key")
     assert page.page.input_value("#key-value") == ""
@@ -105,7 +94,7 @@ def test_page_of_a_service_with_keys_asks_for_one_and_does_not_keep_it(
     assert key not in page.page.evaluate(stored) + page.page.content() + page.page.url
     page.page.reload()
     # Who is signed in stays so when the page is loaded again.
-    page.wait_for("#worklist tbody tr")
+    see_worklist(page)
 
 
 def test_session_that_ends_is_begun_again_without_losing_the_worklist(
@@ -117,12 +106,13 @@ def test_session_that_ends_is_begun_again_without_losing_the_worklist(
     page.wait_for(".connection.connected")
     page.choose(png_film(seed=6))
     page.send()
-    page.wait_for("#worklist tbody tr")
+    see_worklist(page)
     with redis_server.client() as client:
         assert client.delete(*client.keys("{cxr}:session:*")) == 1
     page.look_again()
-    page.wait_for(".connection.locked", "The session has ended: sign in again. The worklist is that of")
-    assert page.page.locator("#worklist tbody tr").count() == 1
+    page.wait_for(".connection.locked")
+    page.wait_for("#stale", "The session has ended: sign in again. What you see is that of")
+    assert page.page.locator(LINE).count() == 1
     sign_in(page, key)
     page.wait_for(".connection.connected")
     page.page.wait_for_selector("#key", state="hidden")
@@ -134,12 +124,14 @@ def test_who_signs_out_leaves_nothing_on_the_page(
     gateway, key = locked
     page = open_page(gateway.url, expected=("401",))
     sign_in(page, key)
+    page.wait_for(".connection.connected")
     page.choose(png_film(seed=7))
     page.send()
-    page.wait_for("#worklist tbody tr")
+    see_worklist(page)
     page.page.click("#sign-out")
-    page.wait_for(".connection.locked", "A key is needed")
-    assert page.page.locator("#worklist tbody tr").count() == 0
+    page.wait_for(".connection.locked")
+    page.wait_for("#stale", "A key is needed")
+    assert page.page.locator(LINE).count() == 0
     with redis_server.client() as client:
         assert client.keys("{cxr}:session:*") == []
 
@@ -150,13 +142,15 @@ def test_who_may_not_read_the_worklist_can_sign_out_again(
     gateway, key = locked
     narrow = make_key(tmp_path / "keys.json", Role.SUBMIT, label="PACS 2")
     with gateway.client() as client:
-        wait_until(lambda: client.get("/v1/session", headers=bearer(narrow)).is_success, seconds=10, what="the new key")
+        wait_until(lambda: client.get("/v1/session", headers=bearer(narrow)).is_success, what="the new key")
     page = open_page(gateway.url, expected=("401", "403"))
     sign_in(page, narrow)
-    page.wait_for(".connection.failing", "none of the roles")
+    page.wait_for(".connection.failing")
+    page.wait_for("#stale", "none of the roles")
     page.wait_for("#session-name", "PACS 2")
     page.page.click("#sign-out")
-    page.wait_for(".connection.locked", "A key is needed")
+    page.wait_for(".connection.locked")
+    page.wait_for("#stale", "A key is needed")
     sign_in(page, key)
     page.wait_for(".connection.connected")
 
@@ -176,12 +170,14 @@ def test_picture_past_retention_is_said_and_a_busy_service_is_asked_again(
         headers = {"Retry-After": "1", "Content-Type": "application/problem+json"}
         route.fulfill(status=503, headers=headers, body=problem)  # type: ignore[attr-defined]
 
-    page.page.route("**/heatmap.png", busy_at_first)
+    page.page.route("**/heatmap.png?*", busy_at_first)
     page.choose(png_film(seed=5))
     page.send()
-    page.wait_for("img[alt*='heat map']")
+    page.page.wait_for_selector(".heat-offered button:enabled")
     assert len(asked) == 2
     for kept in stack.data_dir.rglob("*.preview"):
         kept.unlink()
-    page.page.locator("#worklist button").first.click()
-    page.wait_for(".picture p", "kept, but not any more")
+    sent = page.page.url
+    page.go("#/")
+    page.go(sent.partition("#")[2])
+    page.wait_for(".stage-words", "kept, but not any more")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.finding_bundles import FINDINGS
 
-WAIT_MS = 20_000
+WAIT_MS = 60_000  # a service may start again meanwhile
+# A study's row; the rows of the groups' names have none.
+LINE = "#worklist .line[data-study]"
 # Chromium's own words for an answer of 4xx or 5xx; a test says which it has provoked.
 _REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
-_NO_ANSWER = re.compile(r"Failed to load resource: net::ERR_(CONNECTION|EMPTY|SOCKET)")
+_NO_ANSWER = re.compile(r"Failed to load resource: net::ERR_(CONNECTION|EMPTY|SOCKET|INCOMPLETE)")
 # Sends a film as a drop does, which no driver can do with a real file manager.
 _DROP = """([selector, name, content]) => {
   const transfer = new DataTransfer();
@@ -54,6 +57,8 @@ class WatchedPage:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # An answer that is being changed on its way has nobody to go to any more.
+        self.page.unroute_all(behavior="ignoreErrors")
         self._context.close()
         if kind is None:
             assert not self._troubles, self._troubles
@@ -71,18 +76,37 @@ class WatchedPage:
 
     # -- what a reader does ----------------------------------------------------------------------------------------
 
+    def go(self, address: str) -> None:
+        """Go to a view by its address, such as ``#/send``, unless it is the one that is shown."""
+        if urlsplit(self.page.url).fragment != address.removeprefix("#"):
+            self.page.evaluate("(address) => { window.location.hash = address; }", address)
+
     def choose(self, film: bytes, name: str = "film") -> None:
         """Choose a film in the file chooser, and wait until the page knows what it is."""
+        self.go("#/send")
         self.page.set_input_files("#file", {"name": name, "mimeType": "", "buffer": film})
         self.page.wait_for_selector("#submit:enabled")
 
     def drop(self, film: str, selector: str = "#drop") -> None:
-        """Drop a film, in base64, on an element."""
+        """Drop a film, in base64, on an element of the form."""
+        self.go("#/send")
+        self.page.wait_for_selector(selector)
         self.page.evaluate(_DROP, [selector, "film", film])
         self.page.wait_for_selector("#submit:enabled")
 
     def send(self) -> None:
         self.page.click("#submit")
+
+    def answer_otherwise(self, urls: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Have every JSON answer of these addresses changed on its way to the page."""
+
+        def changed(route: Any) -> None:
+            response = route.fetch()
+            body = response.json()
+            change(body)
+            route.fulfill(response=response, body=json.dumps(body))
+
+        self.page.route(urls, changed)
 
     def look_again(self) -> None:
         """Have the worklist asked for at once, as on coming back to the page, and wait for an answer."""

@@ -119,7 +119,6 @@ async def commits_of(client: Redis, film_id: str) -> int:
     return int(str(await client.hget(keys.instance(film_id), "commits")))  # type: ignore[misc]  # redis-py: sync or async
 
 
-@pytest.mark.bar
 @pytest.mark.timeout(600)
 async def test_killed_workers_and_a_killed_redis_lose_no_film_and_score_none_twice(
     redis_server: RedisServer, mortal_redis_server: RedisServer, tmp_path: Path

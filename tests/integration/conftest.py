@@ -9,8 +9,17 @@ import pytest
 
 from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
+from tests.support.access import bearer
 from tests.support.gateway import GatewayProcess
 from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+def gateway(keys_and_gateway: tuple[dict[str, str], GatewayProcess], redis_server: RedisServer) -> GatewayProcess:
+    """The gateway of the module's ``keys_and_gateway``, empty again; other modules have a ``gateway`` of their own."""
+    process = keys_and_gateway[1]
+    process.empty_spool()
+    return process
 
 
 @pytest.fixture
@@ -18,6 +27,17 @@ def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
     """A client of the module's own ``gateway``."""
     with gateway.client() as client:
         yield client
+
+
+@pytest.fixture
+def clients(
+    keys_and_gateway: tuple[dict[str, str], GatewayProcess], gateway: GatewayProcess
+) -> Iterator[dict[str, httpx.Client]]:
+    """One client for each key of the module's ``keys_and_gateway``, by the key's name there."""
+    opened = {name: gateway.client(headers=bearer(key)) for name, key in keys_and_gateway[0].items()}
+    yield opened
+    for client in opened.values():
+        client.close()
 
 
 @pytest.fixture

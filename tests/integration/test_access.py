@@ -14,7 +14,7 @@ import pytest
 from services.api.access.keys_file import revoke_key
 from services.api.access.sessions import COOKIE
 from services.api.scopes import Role
-from tests.support.access import bearer, id_of, make_key
+from tests.support.access import bearer, id_of, make_key, with_wrong_secret
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.redis_server import RedisServer
@@ -283,7 +283,7 @@ def test_what_one_key_has_seen_is_not_known_to_another(client: httpx.Client, adm
 def test_wrong_keys_are_answered_429_after_some_and_the_right_one_gets_in_all_the_same(
     client: httpx.Client, admin: str, tmp_path: Path
 ) -> None:
-    wrong = bearer(admin[:-4] + "AAAA")
+    wrong = bearer(with_wrong_secret(admin))
     answers = [client.get("/v1/studies", headers=wrong | {"X-Forwarded-For": f"10.0.0.{at}"}) for at in range(5)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
     assert code_of(answers[-1], 429) == "too_many_failures"

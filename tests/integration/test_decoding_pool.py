@@ -238,7 +238,7 @@ async def test_a_film_is_not_blamed_for_a_child_that_others_may_have_broken(
 async def test_a_zygote_that_is_killed_costs_no_film(start_pool: PoolMaker, request_for: RequestFor) -> None:
     pool = await start_pool(size=2)
     first = zygote()
-    under_way = [asyncio.create_task(decode(pool, request_for(b"sleep 0.5"))) for _ in range(2)]
+    under_way = [asyncio.create_task(decode(pool, request_for(b"sleep 3"))) for _ in range(2)]
     await eventually(lambda: [child.num_fds() for child in children()] == [5, 5])  # each holds a payload
     first.kill()
     films = await asyncio.gather(*under_way, decode(pool, request_for(b"gray 9")))

@@ -218,7 +218,11 @@ def test_an_association_that_stands_still_is_ended(impatient: DimseProcess, begi
         with associated(impatient.port, cr_contexts(), calling="ROOM 1") as association:
             if not association.is_established:
                 return False  # so impatient that a slow machine's association does not come about
-            association.dul.socket.socket.sendall(beginning)
+            connection = association.dul.socket.socket
+            if connection is None:
+                return False  # ended already
+            with suppress(OSError):
+                connection.sendall(beginning)
             wait_until(lambda: association.is_aborted or not association.dul.is_alive(), what="the end")
         return True
 

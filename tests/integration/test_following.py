@@ -18,6 +18,8 @@ from services.jobs.activation import BundleActivation
 from services.jobs.bundle_store import BundleStore
 from services.jobs.connection import connect_gateway
 from services.jobs.errors import QueueUnavailable
+from services.jobs.operating_tables import OperatingTables
+from services.jobs.policies import Policies
 from services.jobs.probes import Readiness
 from services.jobs.queue import JobQueue
 from services.jobs.settings import WorkerSettings
@@ -27,6 +29,7 @@ from services.worker.batching import Batcher, BatchPolicy
 from services.worker.following import BundleFollower
 from services.worker.heartbeat import Watchdog
 from services.worker.loading import BundleLoader, LoadedBundle
+from services.worker.policies import PolicyFollower
 from services.worker.switching import ServedBundles
 from services.worker.upkeep import Upkeep
 from tests.support.bundles import write_explaining_bundle, write_tiny_bundle
@@ -248,7 +251,7 @@ async def test_a_worker_that_starts_during_an_attempt_prepares_the_candidate(sit
 
 
 async def test_a_bundle_that_is_activated_while_a_worker_comes_up_serves_from_its_first_film(
-    site: Site, queue: JobQueue
+    site: Site, queue: JobQueue, redis_client: Redis
 ) -> None:
     worker = Follower(site)
 
@@ -260,6 +263,7 @@ async def test_a_bundle_that_is_activated_while_a_worker_comes_up_serves_from_it
         queue,
         compare=compare,
         follower=worker.following,
+        policies=PolicyFollower(Policies(redis_client), OperatingTables(redis_client), bundles=worker.bundles),
         status=lambda: status_of("late", worker.bundles.serving, preparation=None, threads=1, sandbox="seccomp"),
         readiness=Readiness(),
         watchdog=Watchdog(seconds=60),

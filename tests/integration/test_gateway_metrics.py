@@ -41,6 +41,7 @@ def test_scrape_says_what_waits_and_where_refusing_begins(mortal_redis_server: R
     assert found['cxr_queue_depth_limit{"lane": "stat"}'] == 15
     assert 0 < found["cxr_spool_free_ratio"] <= 1
     assert found["cxr_audit_writable"] == 1
+    assert 0 < found["cxr_audit_free_ratio"] <= 1
 
 
 def test_scrape_says_why_no_film_could_be_accepted(mortal_redis_server: RedisServer, tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ async def test_every_key_is_one_that_keys_names(queue: JobQueue, redis_client: R
     await queue.finish(done, unread(Reason.RETRIES_EXHAUSTED), model=None, timings=TIMINGS)
     await queue.retry("a", put_off)
     named = {
-        *(keys.OPEN, keys.RETRY, keys.DEAD, keys.EVENTS, keys.REVISION, keys.WORKERS),
+        *(keys.OPEN, keys.RETRY, keys.DEAD, keys.EVENTS, keys.REVISION, keys.WORKERS, keys.SETTLED),
         *(keys.SHARE, keys.REPLIES, keys.PROBE, keys.SITES, keys.OPEN_BYTES, keys.OPEN_OF_SITE, keys.LEDGER_DUE),
         *(keys.queue(priority) for priority in Priority),
         *(keys.instance(job.id) for job in jobs),

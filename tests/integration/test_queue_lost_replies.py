@@ -182,6 +182,20 @@ async def test_a_reap_whose_answer_never_came_is_given_back_as_a_suspect(
     assert suspect.crashes == 1, "counted once, by the reap that nobody heard"
 
 
+async def test_a_reap_whose_answer_never_came_is_seen_at_the_next_look_and_not_counted_again(
+    lossy_queue: JobQueue, proxy: LossyProxy, queue: JobQueue, redis_client: Redis
+) -> None:
+    taken = await take_one(queue)
+    await redis_client.script_load(lua.source("reap"))
+    async with _unheard(lossy_queue.reap("b", idle_ms=0), proxy):
+        await attempted(queue, taken.job, times=2)
+    assert not await queue.has_suspects("c", idle_ms=LONG_MS), "it seems to be somebody's"
+    assert await lossy_queue.has_suspects("b", idle_ms=LONG_MS)
+    suspect = await lossy_queue.reap("b", idle_ms=LONG_MS)
+    assert suspect is not None
+    assert (suspect.job, suspect.crashes) == (taken.job, 1)
+
+
 @asynccontextmanager
 async def _unheard(step: Coroutine[Any, Any, object], proxy: LossyProxy) -> AsyncIterator[None]:
     """Cut a step off at the end of the block, which waits until Redis has carried it out."""

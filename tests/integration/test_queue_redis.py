@@ -148,7 +148,7 @@ async def test_redis_out_of_memory_refuses_submits_whole_and_still_finishes(mort
         assert await queue.retry("a", put_off)
         assert all([await finish(queue, taken) for taken in held])
         (last,) = await queue.take("a", count=1, block_ms=0)
-        reaped = await queue.reap("b", idle_ms=0, holding=[last.job.id])
+        reaped = await queue.reap("b", idle_ms=0)
         assert reaped is not None
         assert reaped.job == silent.job
         assert await finish(queue, reaped)

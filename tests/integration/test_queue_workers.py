@@ -56,10 +56,31 @@ async def test_crashes_are_counted_before_the_suspect_runs(queue: JobQueue, redi
     assert await redis_client.hget(keys.instance(taken.job.id), "crashes") == "4"
 
 
-async def test_worker_does_not_reap_what_it_works_on_itself(queue: JobQueue) -> None:
+async def test_suspects_are_films_of_silent_workers_and_not_what_the_asking_one_works_on(queue: JobQueue) -> None:
+    assert not await queue.has_suspects("b", idle_ms=0)
     taken = await take_one(queue)
-    assert await queue.reap("a", idle_ms=0, holding=[taken.job.id]) is None
-    assert await queue.reap("a", idle_ms=0) is not None
+    assert not await queue.has_suspects("a", idle_ms=0, holding=[taken.job.id])
+    assert not await queue.has_suspects("b", idle_ms=LONG_MS), "not silent for long enough"
+    assert await queue.has_suspects("b", idle_ms=0)
+    assert (await queue.record(taken.job.id)).attempts == 1, "to look is not to take"
+
+
+async def test_what_is_given_back_is_a_suspect_only_if_it_was_one_before(queue: JobQueue) -> None:
+    await queue.release("a", [await take_one(queue)])
+    assert not await queue.has_suspects("b", idle_ms=0)
+    await take_one(queue, "dead")
+    suspect = await queue.reap("b", idle_ms=0)
+    assert suspect is not None
+    await queue.release("b", [suspect])
+    assert await queue.has_suspects("b", idle_ms=LONG_MS)
+
+
+async def test_entry_without_a_film_is_worth_a_reap_which_removes_it(queue: JobQueue, redis_client: Redis) -> None:
+    taken = await take_one(queue, "dead")
+    await redis_client.xdel(ROUTINE, taken.message_id)
+    assert await queue.has_suspects("b", idle_ms=0)
+    assert await queue.reap("b", idle_ms=0) is None
+    assert not await queue.has_suspects("b", idle_ms=0)
 
 
 async def test_beat_keeps_a_film_from_being_reaped_and_counts_as_no_delivery(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -25,8 +26,11 @@ from tests.support.dimse import DimseProcess, send
 from tests.support.films import dicom_film, png_film
 from tests.support.gateway import GatewayProcess, WorkerProcess, wait_until
 from tests.support.key_objects import key_object
+from tests.support.ports import free_ports, is_listening
+from tests.support.processes import wait_or_kill
 from tests.support.receivers import Receiver
 from tests.support.redis_server import EVERY_REDIS, RedisServer
+from tests.support.tools import tool
 
 PASSWORDS = {user: f"password-of-{user}" for user in RedisUser}
 OPERATOR = "operator"  # a user that only this test has: nobody of ours may look at the log of refusals
@@ -75,7 +79,7 @@ def guarded(redis_binary: Path, tmp_path: Path) -> Iterator[GuardedRedis]:
 def test_film_walks_from_gateway_to_worker_with_the_rights_of_each(guarded: GuardedRedis, tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "bundle")
     key = make_key(tmp_path / "keys.json", Role.ADMIN)
-    settings = {"api_keys_file": tmp_path / "keys.json", "api_secure_cookie": False, "spool_minimum_free_ratio": 0.0}
+    settings = {"api_keys_file": tmp_path / "keys.json", "api_secure_cookie": False}
     impatient = settings | {"api_upkeep_seconds": 0.5, "worker_reconcile_seconds": 0.5}
     with (
         GatewayProcess(tmp_path, redis_url=guarded.url_of(RedisUser.API), **impatient) as gateway,
@@ -123,7 +127,7 @@ def test_film_walks_from_a_modality_to_a_dashboard_and_is_taken_back_with_the_ri
             DeliveryProcess(
                 tmp_path, guarded, hook(dashboard.port, tmp_path), redis_url=url[RedisUser.DELIVERY]
             ) as sender,
-            WorkerProcess(tmp_path, redis_url=url[RedisUser.WORKER], bundle=bundle, spool_minimum_free_ratio=0.0),
+            WorkerProcess(tmp_path, redis_url=url[RedisUser.WORKER], bundle=bundle),
             DimseProcess(tmp_path, redis_url=url[RedisUser.DIMSE]) as listener,
         ):
             sender.wait_started()
@@ -160,13 +164,45 @@ def test_nobody_may_do_what_nobody_needs(guarded: GuardedRedis, user: RedisUser)
 
 
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
-def test_exporter_sees_figures_and_no_film(guarded: GuardedRedis) -> None:
+def test_exporter_sees_figures_of_redis_and_no_key(guarded: GuardedRedis) -> None:
     with guarded.client_of(RedisUser.EXPORTER, PASSWORDS[RedisUser.EXPORTER]) as client:
         assert client.info("memory")["used_memory"] > 0
-        assert client.xlen("{cxr}:q:stat") == 0
-        for command in ("HGETALL {cxr}:s:0", "XRANGE {cxr}:q:stat - +", "SET {cxr}:probe 1", "EVALSHA 0 0"):
+        for command in (
+            "XLEN {cxr}:q:stat",
+            "SLOWLOG GET 1",
+            "CONFIG GET *",
+            "HGETALL {cxr}:s:0",
+            "XRANGE {cxr}:q:stat - +",
+            "SET {cxr}:probe 1",
+            "EVALSHA 0 0",
+        ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
+def test_the_real_exporter_tells_figures_with_the_rights_of_its_user(guarded: GuardedRedis, tmp_path: Path) -> None:
+    program, (port,) = tool("prometheus-redis-exporter"), free_ports(1)
+    told = {
+        "REDIS_ADDR": f"unix://{guarded.socket}",
+        "REDIS_USER": RedisUser.EXPORTER,
+        "REDIS_PASSWORD": PASSWORDS[RedisUser.EXPORTER],
+    }
+    # As deploy/docker-compose.yml has it.
+    told |= {"REDIS_EXPORTER_SET_CLIENT_NAME": "false", "REDIS_EXPORTER_CONFIG_COMMAND": "-"}
+    with (tmp_path / "exporter.log").open("wb") as log:
+        process = subprocess.Popen([program, f"-web.listen-address=127.0.0.1:{port}"], env=told, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: is_listening(port), what="the exporter")
+        figures = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
+    finally:
+        process.terminate()
+        wait_or_kill(process, seconds=60)
+    for figure in ("redis_up 1", "redis_aof_last_write_status 1", "redis_aof_enabled 1"):
+        assert f"\n{figure}\n" in figures
+    for name in ("redis_memory_used_bytes", "redis_memory_max_bytes", "redis_slowlog_length"):
+        assert f"\n{name} " in figures
+    assert {command for _, command in refused_to(guarded)} <= {"slowlog", "slowlog|get"}, "it does without"
 
 
 @pytest.mark.parametrize("redis_binary", EVERY_REDIS, indirect=True)
@@ -198,7 +234,8 @@ def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) 
     made = CliRunner().invoke(app, ["new", str(tmp_path / "secrets"), "--redis", "host:7000"])
     assert made.exit_code == 0
     environments = ("api.env", "worker.env", "dimse.env", "delivery.env", "exporter.env")
-    for name in ("", "redis/users.acl", *environments, "keys", "keys/api-keys.json", "targets", "tls"):
+    ours = ("keys", "keys/api-keys.json", "targets", "tls", "prometheus/metrics.key", "grafana/password")
+    for name in ("", "redis/users.acl", *environments, *ours):
         assert (tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0, name
     users = (tmp_path / "secrets" / "redis" / "users.acl").read_text()
     password = re.fullmatch(

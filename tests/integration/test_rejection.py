@@ -158,3 +158,16 @@ async def test_trail_is_read_for_notes_only_where_redis_does_not_know_them(
     await redis_client.delete(keys.rejected("default", "1.1"))
     await reconcile(queue, spool, ledger=ledger, is_start=True)
     assert (await queue.submit(film("1.1"))).record.state is JobState.QUEUED
+
+
+async def test_redis_of_an_older_copy_is_told_when_the_trail_is_restored(
+    queue: JobQueue, trail: AuditTrail, ledger: LedgerReader, spool: Spool, redis_client: Redis
+) -> None:
+    await reconcile(queue, spool, ledger=ledger, is_start=True)
+    await act(queue, trail, REJECTED_FOR_QUALITY, "1.1")
+    await asyncio.wrap_future(trail.append([]))
+    await redis_client.delete(keys.rejected("default", "1.1"))
+    sceptic = LedgerReader(redis_client, trail, patience_seconds=None, trusts_marks=False)
+    for _ in range(2):  # as `audit restore` does, which may be repeated
+        await reconcile(queue, spool, ledger=sceptic, is_start=True)
+    assert (await queue.submit(film("1.1"))).record.reason is Reason.WITHDRAWN

@@ -31,10 +31,10 @@ SILENT = replace(EXACT, consumer="c-silent", threads=4, inference_precision=None
 async def test_workers_that_decide_by_other_thresholds_are_never_shown_as_one(
     queue: JobQueue, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    for status in (EXACT, FAST, SILENT):
-        await queue.announce(status)
     with GatewayProcess(tmp_path, redis_url=redis_server.url) as gateway:
         gateway.wait_ready()
+        for status in (EXACT, FAST, SILENT):
+            await queue.announce(status)
         with gateway.client() as client:
             answered = client.get("/v1/models").json()
     said = {
@@ -48,3 +48,20 @@ async def test_workers_that_decide_by_other_thresholds_are_never_shown_as_one(
         "b-fast": ("openvino", "bf16", 1),
         "c-silent": ("cpu", "fp32", 4),
     }
+
+
+async def test_models_are_told_again_only_once_a_worker_came_or_went(
+    queue: JobQueue, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with GatewayProcess(tmp_path, redis_url=redis_server.url) as gateway:
+        gateway.wait_ready()
+        await queue.announce(EXACT)
+        with gateway.client() as client:
+            first = client.get("/v1/models")
+            known = {"If-None-Match": first.headers["etag"]}
+            again = client.get("/v1/models", headers=known)
+            await queue.announce(FAST)
+            changed = client.get("/v1/models", headers=known)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert changed.status_code == 200
+    assert len(changed.json()["models"]) == len(first.json()["models"]) + 1

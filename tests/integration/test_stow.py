@@ -20,6 +20,7 @@ from tests.support.access import bearer, id_of, make_key
 from tests.support.films import CT_STORAGE, DX_PROCESSING_STORAGE, dicom_film, png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.key_objects import OF_INTEREST, key_object
+from tests.support.ledger import entries_in
 from tests.support.raw_http import connect, exchange, read_answers
 from tests.support.redis_server import RedisServer
 from tests.support.shared_data import shared_data
@@ -329,14 +330,14 @@ def test_instances_before_the_limit_of_a_request_are_kept_and_told_of(
 # -- what is full ------------------------------------------------------------------------------------------------------
 
 
-def test_full_queue_takes_what_fits_and_then_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_full_queue_takes_what_fits_and_then_nothing(mortal_redis_server: RedisServer, tmp_path: Path) -> None:
     settings = LIMITS | {"api_routine_depth": 1, "api_stat_reserve": 0}
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, **settings) as small, small.client() as client:
+    with GatewayProcess(tmp_path, redis_url=mortal_redis_server.url, **settings) as small, small.client() as client:
         small.wait_ready()
         answer = stow(client, FILM, OTHER)
         assert (answer.status_code, stored(answer)) == (202, [uid_of_film(FILM)])
         assert failed(answer) == [(uid_of_film(OTHER), 0xA700)]
-        check_stored(small, client, redis_server, FILM)
+        check_stored(small, client, mortal_redis_server, FILM)
         full = stow(client, OTHER)
         assert (full.status_code, failed(full)) == (503, [(uid_of_film(OTHER), 0xA700)])
         assert 1 <= int(full.headers["retry-after"]) <= 120
@@ -344,12 +345,12 @@ def test_full_queue_takes_what_fits_and_then_nothing(redis_server: RedisServer, 
         assert_problem(unread, 503, "queue_full")
         assert "retry-after" in unread.headers
         assert stow(client, FILM).status_code == 200, "what is known needs no room"
-        check_stored(small, client, redis_server, FILM)
+        check_stored(small, client, mortal_redis_server, FILM)
 
 
-def test_spool_without_room_is_a_full_service(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_spool_without_room_is_a_full_service(mortal_redis_server: RedisServer, tmp_path: Path) -> None:
     settings = LIMITS | {"spool_quota_bytes": MEBIBYTE}
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, **settings) as small, small.client() as client:
+    with GatewayProcess(tmp_path, redis_url=mortal_redis_server.url, **settings) as small, small.client() as client:
         small.wait_ready()
         large = dicom_film(seed=3, rows=900, columns=900)
         answer = stow(client, large)
@@ -359,7 +360,7 @@ def test_spool_without_room_is_a_full_service(redis_server: RedisServer, tmp_pat
         both = stow(client, hopeless, large)
         assert (both.status_code, others(both)) == (503, [0xA700] * 2), "one of them can be sent again"
         assert stow(client, large, FILM).status_code == 202
-        check_stored(small, client, redis_server, FILM)
+        check_stored(small, client, mortal_redis_server, FILM)
 
 
 def test_redis_that_ends_meanwhile_fails_what_it_has_not_got(mortal_redis_server: RedisServer, tmp_path: Path) -> None:
@@ -412,8 +413,7 @@ def test_key_as_a_password_stores_at_its_site_and_is_named_in_the_trail(
 
 def accepted_in(trail: Path) -> list[dict[str, object]]:
     """Return the audit entries of films that were taken in."""
-    entries = (json.loads(line) for file in trail.glob("*") for line in file.read_text().splitlines())
-    return [entry for entry in entries if entry["event"] == "accepted"]
+    return [entry for entry in entries_in(trail) if entry["event"] == "accepted"]
 
 
 # -- real clients and real files ---------------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ def test_bytes_as_orthanc_sends_them_are_stored(
 
 
 def test_every_real_file_has_an_answer(client: httpx.Client) -> None:
-    files = {path.name: path.read_bytes() for path in shared_data("dicom").rglob("*.dcm")}
+    files = {path.name: path.read_bytes() for path in sorted(shared_data("dicom").rglob("*.dcm"))}
     assert len(files) > 100
     taken = 0
     for name, content in files.items():

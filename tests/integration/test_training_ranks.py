@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import write_collection
+from tests.support.ports import free_ports
 
 DEADLINE_SECONDS = 120
 RECIPE = "healthy_unhealthy"
 CXR_TRAIN = (sys.executable, "-c", "from training.cli import main; main()")
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def ended_together(folder: Path, commands: list[list[str]]) -> list[tuple[int, str]]:
     """Start a process for each command as torchrun would, and return exit code and standard error of each."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(len(commands))}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0]), "WORLD_SIZE": str(len(commands))}
     # What torch logs of lost connections is not what this package says of them.
     quiet = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "FATAL"}
     processes = [

@@ -16,7 +16,6 @@ import torch
 from rich.console import Console
 
 from tests.support.datasets import write_collection
-from tests.support.gateway import wait_until
 from tests.support.threads import one_thread  # noqa: F401 - an autouse fixture
 from tests.support.training_runs import context_of, tiny_recipe
 from training.errors import RecipeError
@@ -31,7 +30,6 @@ from training.run_directory import STEP_NAMES
 from training.step import StepContext
 
 DEADLINE_SECONDS = 120
-CXR_TRAIN = (sys.executable, "-c", "from training.cli import main; main()")
 # A child that computes on as many threads as this process adds up in the same order.
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 STAGE = {"learns": "whole", "batch_size": 8, "optimiser": "adamw", "learning_rate": 0.001}
@@ -84,16 +82,11 @@ def lines_of(context: StepContext) -> list[dict[str, float]]:
     return [json.loads(line) for line in context.run.history.read_text().splitlines()]
 
 
-def kill_once_there(context: StepContext, path: Path) -> None:
-    """Start the fine-tuning as a process and kill it as soon as it has written ``path``."""
-    process = subprocess.Popen(
-        [*CXR_TRAIN, "step", "finetune", "--out", str(context.run.root), "--threads", "1"], env=ONE_THREAD
-    )
-    try:
-        wait_until(path.exists, seconds=DEADLINE_SECONDS, what=path.name)
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
+def train_until_killed(arguments: list[str], *, after: str) -> None:
+    """Run cxr-train as a process that is killed as soon as it has written the checkpoint ``after``."""
+    command = [sys.executable, "-m", "tests.support.dying_training", after, *arguments, "--threads", "1"]
+    ended = subprocess.run(command, env=ONE_THREAD, check=False, timeout=DEADLINE_SECONDS)
+    assert ended.returncode == -signal.SIGKILL
 
 
 def test_a_fine_tuning_killed_twice_ends_bitwise_as_if_undisturbed(data: Path, tmp_path: Path) -> None:
@@ -101,8 +94,9 @@ def test_a_fine_tuning_killed_twice_ends_bitwise_as_if_undisturbed(data: Path, t
     assert run_step(undisturbed, "finetune")
     killed = prepared(tmp_path / "killed", data, averaged_recipe())
     checkpoints = killed.run.root / ".finetune.checkpoints"
-    kill_once_there(killed, checkpoints / "member-0-stage-1.pt")
-    kill_once_there(killed, checkpoints / "member-1-stage-2-done.pt")
+    for checkpoint in ("member-0-stage-1", "member-1-stage-2-done"):
+        train_until_killed(["step", "finetune", "--out", str(killed.run.root)], after=checkpoint)
+        assert (checkpoints / f"{checkpoint}.pt").exists()
     assert killed.run.key("finetune") is None
     assert run_step(killed, "finetune")
     first, second = network_of(undisturbed), network_of(killed)
@@ -153,14 +147,10 @@ def test_pretraining_killed_and_resumed_makes_weights_that_a_run_starts_from(dat
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(PRETRAIN_RECIPE)
     out = tmp_path / "backbone.pth"
-    command = [*CXR_TRAIN, "pretrain", str(recipe), "--films", str(data), "--out", str(out), "--threads", "1"]
-    process = subprocess.Popen(command, env=ONE_THREAD)
-    try:
-        checkpoint = tmp_path / ".backbone.pth.work" / "checkpoints" / "pretrain.pt"
-        wait_until(checkpoint.exists, seconds=DEADLINE_SECONDS, what="the first epoch")
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
+    arguments = ["pretrain", str(recipe), "--films", str(data), "--out", str(out)]
+    train_until_killed(arguments, after="pretrain")
+    checkpoint = tmp_path / ".backbone.pth.work" / "checkpoints" / "pretrain.pt"
+    assert checkpoint.exists()
     assert not out.exists()
     pretrain(
         PretrainContext(

@@ -11,10 +11,11 @@ from pydicom.uid import generate_uid
 from model.decision import Decision
 from services.api.scopes import Role
 from services.jobs.queue import JobQueue
-from tests.support.access import bearer, make_key
+from tests.support.access import make_key
 from tests.support.films import dicom_film, png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.jobs import SCORED_BY, TIMINGS, scored, unread
+from tests.support.ledger import entries_in
 from tests.support.redis_server import RedisServer
 
 PNG = {"Content-Type": "image/png"}
@@ -37,23 +38,6 @@ def keys_and_gateway(
     yield keys, process
     assert process.stop() == 0, process.output[-3000:]
     assert "request failed" not in process.output
-
-
-@pytest.fixture
-def gateway(keys_and_gateway: tuple[dict[str, str], GatewayProcess], redis_server: RedisServer) -> GatewayProcess:
-    process = keys_and_gateway[1]
-    process.empty_spool()
-    return process
-
-
-@pytest.fixture
-def clients(
-    keys_and_gateway: tuple[dict[str, str], GatewayProcess], gateway: GatewayProcess
-) -> Iterator[dict[str, httpx.Client]]:
-    opened = {name: gateway.client(headers=bearer(key)) for name, key in keys_and_gateway[0].items()}
-    yield opened
-    for client in opened.values():
-        client.close()
 
 
 def send(client: httpx.Client, seed: int, **params: str) -> str:
@@ -89,11 +73,12 @@ async def test_sender_takes_a_scored_film_back_and_readers_see_what_it_was(
     assert (again.status_code, again.json()) == (200, record)
     trail = gateway.spool_directory.parent / "audit"
 
-    def entries() -> list[str]:
-        return [line for file in trail.rglob("*.jsonl") for line in file.read_text().splitlines()]
+    def withdrawals() -> int:
+        found = [entry for entry in entries_in(trail) if entry["event"] == "withdrawn"]
+        return sum(entry["film"] == record["id"] for entry in found)
 
-    wait_until(lambda: any('"event":"withdrawn"' in line for line in entries()), what="the entry in the audit trail")
-    assert sum('"event":"withdrawn"' in line for line in entries()) == 1
+    wait_until(lambda: withdrawals() > 0, what="the entry in the audit trail")
+    assert withdrawals() == 1
 
 
 def test_film_that_waits_is_taken_back_and_stays_so_when_it_is_sent_again(clients: dict[str, httpx.Client]) -> None:

@@ -240,8 +240,12 @@ async def test_a_worker_waits_for_redis_and_says_so_once(
     await eventually(lambda: worker.get("/health/ready")[0] == 503)
     mortal_redis_server.start()
     await eventually(worker.is_ready)
-    actions = [event["action"] for event in worker.events() if "queue" in event["action"]]
-    assert actions == ["queue_unavailable", "queue_reachable"] * 2
+
+    def said() -> list[str]:
+        return [event["action"] for event in worker.events() if "queue" in event["action"]]
+
+    await eventually(lambda: len(said()) >= 4)  # it is ready before it says why
+    assert said() == ["queue_unavailable", "queue_reachable"] * 2
     assert worker.terminate() == 0
 
 

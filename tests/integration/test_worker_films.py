@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from redis.asyncio import Redis
 
 from model.bundle import read_bundle
 from model.decision import Outcome, Score
@@ -16,12 +17,15 @@ from model.demographics import AgeSex
 from model.errors import InferenceError, NonFiniteScore, ProviderUnavailable, Reason
 from model.image import Tensor
 from model.runtime import Provider, Scorer
+from services.jobs import keys
+from services.jobs.ending import end
 from services.jobs.queue import JobQueue
 from services.jobs.spool import Spool
 from services.worker.decoding.nursery import ZYGOTE_COMMAND
 from tests.support.bundles import write_tiny_bundle
 from tests.support.films import png_film
 from tests.support.outcomes import all_done, attempted
+from tests.support.queue_steps import ROUTINE
 from tests.support.redis_server import RedisServer
 from tests.support.submission import submit_film
 from tests.support.worker_parts import running_worker
@@ -185,15 +189,39 @@ async def test_a_film_under_way_at_a_stop_is_given_back_without_burning_an_attem
 async def test_a_slow_film_is_not_taken_from_the_worker_that_works_on_it(
     redis_server: RedisServer, queue: JobQueue, spool: Spool
 ) -> None:
-    slow = await submit_film(queue, spool, b"sleep 4")
+    # Several beats in the time after which a film counts as left, so that a disk that stalls for a second costs none.
+    slow = await submit_film(queue, spool, b"sleep 9")
     settings = redis_server.settings
     async with (
-        running_worker("first", redis=settings, spool=spool, scorer=MeanScorer(), idle_seconds=1.0),
-        running_worker("second", redis=settings, spool=spool, scorer=MeanScorer(), idle_seconds=1.0),
+        running_worker("first", redis=settings, spool=spool, scorer=MeanScorer(), idle_seconds=4.0),
+        running_worker("second", redis=settings, spool=spool, scorer=MeanScorer(), idle_seconds=4.0),
     ):
         record = (await all_done(queue, [slow]))[slow.id]
     assert record.attempts == 1
     assert record.probability == 0.0
+
+
+async def test_a_suspect_is_not_held_while_its_next_worker_finishes_other_films(
+    redis_server: RedisServer, redis_client: Redis, queue: JobQueue, spool: Spool
+) -> None:
+    async def seem_to_live(message_id: str) -> None:
+        while True:
+            await redis_client.xclaim(ROUTINE, keys.GROUP, "dead", 0, [message_id], idle=0, justid=True)
+            await asyncio.sleep(0.05)
+
+    suspect = await submit_film(queue, spool, b"gray 40")
+    (held,) = await queue.take("dead", count=1, block_ms=0)
+    living = asyncio.create_task(seem_to_live(held.message_id))
+    slow = await submit_film(queue, spool, b"sleep 8")
+    async with running_worker("w", redis=redis_server.settings, spool=spool, scorer=MeanScorer(), idle_seconds=3.0):
+        await attempted(queue, slow, times=1)
+        await end([living])
+        records = await all_done(queue, [slow, suspect])
+    assert records[suspect.id].probability == 40 / 255
+    slow_done = await redis_client.hget(keys.instance(slow.id), "done_ms")
+    suspect_taken, crashes = await redis_client.hmget(keys.instance(suspect.id), "taken_ms", "crashes")
+    assert int(slow_done) <= int(suspect_taken), "it was to blame for what its worker died of meanwhile"
+    assert crashes == "1"
 
 
 async def test_children_survive_a_corrupt_film(redis_server: RedisServer, queue: JobQueue, spool: Spool) -> None:

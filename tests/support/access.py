@@ -32,6 +32,11 @@ def id_of(key: str) -> str:
     return key.split("_")[1]
 
 
+def with_wrong_secret(key: str) -> str:
+    """Return a key with the public part of ``key`` that opens nothing."""
+    return key[:-4] + ("AAAA" if not key.endswith("AAAA") else "BBBB")
+
+
 def bearer(key: str) -> dict[str, str]:
     """Return the header that carries a key."""
     return {"Authorization": f"Bearer {key}"}

@@ -13,12 +13,13 @@ import httpx
 from services.api.access.keys_file import revoke_key
 from services.api.access.sessions import COOKIE
 from services.api.scopes import Role
-from tests.support.access import bearer, id_of, make_key
+from tests.support.access import bearer, id_of, make_key, with_wrong_secret
 from tests.support.films import png_film
 
 ELSEWHERE: Final = "elsewhere"
 SESSION: Final = "/v1/session"
 EVENTS: Final = "/v1/events"
+POLICY: Final = "/v1/policies/{site}"
 # The contract, in words of its own: a route that is not here, or that declares something else, is a miss.
 AGREED: Final[Mapping[tuple[str, str], frozenset[Role]]] = {
     ("get", "/health/live"): frozenset(),
@@ -40,7 +41,14 @@ AGREED: Final[Mapping[tuple[str, str], frozenset[Role]]] = {
     ("post", "/v1/instances/{instance_id}/rescore"): frozenset({Role.ADMIN}),
     ("get", "/v1/studies"): frozenset({Role.READ}),
     ("get", "/v1/studies/{study_uid}"): frozenset({Role.READ}),
+    ("post", "/v1/studies/{study_uid}/assessments"): frozenset({Role.READ}),
+    ("get", "/v1/studies/{study_uid}/assessments"): frozenset({Role.READ}),
+    ("get", "/v1/performance"): frozenset({Role.READ}),
     ("get", EVENTS): frozenset({Role.READ}),
+    ("get", "/v1/policies"): frozenset({Role.READ}),
+    ("get", POLICY): frozenset({Role.READ}),
+    ("put", POLICY): frozenset({Role.ADMIN}),
+    ("post", f"{POLICY}/preview"): frozenset({Role.READ}),
     ("get", "/v1/models"): frozenset({Role.READ}),
     ("get", "/v1/models/{digest}/operating-points"): frozenset({Role.READ}),
 }
@@ -117,6 +125,8 @@ def _expected(caller: MatrixCaller, method: str, path: str, wanted: frozenset[Ro
         return 401
     if (is_write_by_browser and caller.is_foreign) or not caller.may(wanted):
         return 403
+    if caller.is_of_other_site and path.startswith(POLICY):
+        return 403  # sites are named by callers, as with `site=`: nothing is found out by the answer
     is_looked_up = path != _STORE and any(part in path for part in _OBJECTS)
     return 404 if caller.is_of_other_site and is_looked_up else None
 
@@ -154,8 +164,7 @@ class Callers:
 
     def all(self, url: str, faded_cookie: str) -> list[MatrixCaller]:
         """Return the columns of the matrix for the gateway at ``url``."""
-        wrong = self.admin[:-4] + ("AAAA" if self.admin[-4:] != "AAAA" else "BBBB")
-        refused = {"wrong": wrong, "expired": self._expired, "revoked": self._revoked}
+        refused = {"wrong": with_wrong_secret(self.admin), "expired": self._expired, "revoked": self._revoked}
         keys = {**{role.value: key for role, key in self._keys.items()}, "admin": self.admin}
         return [
             MatrixCaller(name="nobody", kind=Kind.NOTHING, origin=url),
@@ -220,6 +229,8 @@ def ask(client: httpx.Client, cell: Cell, names: Mapping[str, str]) -> httpx.Res
         body["json"] = {"key": cell.caller.key}
     elif (cell.method, cell.path) == ("get", EVENTS):
         body["params"] = {"seconds": 0}  # a stream lasts as long as its session otherwise
+    elif cell.method == "post" and cell.path.endswith("/assessments"):
+        body["json"] = {"truth": "no_finding", "source": "reader", "verdict": "agree"}
     elif (cell.method, cell.path) == ("post", "/v1/instances"):
         headers["Content-Type"], body["content"] = "image/png", png_film(seed=1)
     response = client.request(cell.method, cell.path.format(**names), headers=headers, **body)

@@ -8,7 +8,12 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROW_PROPERTY: Final = "row"
 
 
 class Row:
@@ -70,8 +75,8 @@ class Row:
 
 
 @contextmanager
-def bar_row(name: str, title: str, print_line: Callable[[str], None]) -> Iterator[Row]:
-    """Measure a row: its line is printed in any case; a missed mark, or a row without marks, fails the test."""
+def bar_row(name: str, title: str, keep_line: Callable[[str], None]) -> Iterator[Row]:
+    """Measure a row: its line is kept in any case; a missed mark, or a row without marks, fails the test."""
     row = Row(name, title)
     failure: BaseException | None = None
     try:
@@ -80,6 +85,16 @@ def bar_row(name: str, title: str, print_line: Callable[[str], None]) -> Iterato
         failure = error
         raise
     finally:
-        print_line(row.line(failure))
+        keep_line(row.line(failure))
     assert row._marks, f"{name} marked nothing"
     assert not row.missed, f"{name}: {'; '.join(row.missed)}"
+
+
+def tell_rows(report: pytest.TestReport) -> None:
+    """Print the lines of a test that has ended, and add them to ``$TRIAGE_BAR_LINES`` where it is set."""
+    for name, line in report.user_properties:
+        if name == ROW_PROPERTY:
+            print(f"\n{line}", flush=True)
+            if file := os.environ.get("TRIAGE_BAR_LINES"):
+                with Path(file).open("a", encoding="utf-8") as lines:
+                    lines.write(f"{line}\n")

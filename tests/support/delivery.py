@@ -38,7 +38,6 @@ class DeliveryProcess(ListeningProcess):
         places = {
             "redis_url": server.url,
             "spool_directory": directory / "spool",
-            "spool_minimum_free_ratio": 0.0,
             "audit_directory": directory / "audit",
             "delivery_targets_file": file,
         }

@@ -43,7 +43,6 @@ class DimseProcess(ListeningProcess):
             "redis_url": redis_url,
             "spool_directory": self.spool_directory,
             "audit_directory": directory / "audit",
-            "spool_minimum_free_ratio": 0.0,
             "dimse_port": 0,
             "dimse_metrics_port": 0,
         }
@@ -102,15 +101,16 @@ def associated(
         ae_title=called,
         tls_args=tls,
     )
+    # pynetdicom drops the socket without closing it where the other side was first.
+    connection = association.dul.socket and association.dul.socket.socket
     try:
         yield association
     finally:
         if association.is_established:
             association.release()
         association.dul.join(SECONDS)
-        # pynetdicom leaves the socket open where the other side was first.
-        if (ended := association.dul.socket) is not None and ended.socket is not None:
-            ended.socket.close()
+        if connection is not None:
+            connection.close()
 
 
 def send(port: int, *films: bytes, calling: str = "TEST_MODALITY", priority: int = 0) -> list[Dataset]:

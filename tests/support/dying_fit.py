@@ -22,10 +22,8 @@ from training.recipe import FitRecipe
 RECIPE = FitRecipe(
     epochs=4, batch_size=8, optimiser="adamw", learning_rate=0.05, schedule="cosine", warmup=0.2, ema_decay=0.8
 )
-# The epoch of the least loss is kept, and the rate falls as soon as the loss does not.
-WATCHFUL = RECIPE.model_copy(
-    update={"learning_rate": 0.5, "schedule": "plateau", "warmup": 0.0, "plateau_patience": 0, "monitor": "loss"}
-)
+# The epoch of the least judged loss is kept, and the rate falls as soon as that does not.
+WATCHFUL = RECIPE.model_copy(update={"schedule": "plateau", "warmup": 0.0, "plateau_patience": 0, "monitor": "loss"})
 RECIPES = {"plain": RECIPE, "watchful": WATCHFUL}
 _DOTS = 64
 
@@ -38,7 +36,7 @@ def judgement(*, auc: float = 0.5, loss: float = 0.7, findings_auc: float | None
 class Dots:
     """Tells positive from negative first coordinates; ``dies_at`` counts the batches of this process.
 
-    ``judge`` answers in place of the loss on all dots.
+    ``judge`` answers in place of the loss on all dots. That is negated: on every processor the fit seems to get worse.
     """
 
     def __init__(
@@ -72,11 +70,11 @@ class Dots:
         return (outputs.argmax(dim=1) == targets).float().mean()
 
     def judge(self, network: nn.Module) -> Judgement | None:
-        """Return what the test wants, or the loss on all dots."""
+        """Return what the test wants, or the loss on all dots, negated."""
         if self._judge is not None:
             return self._judge()
         with torch.inference_mode():
-            return judgement(loss=float(self.loss(network(self._inputs), self._labels)))
+            return judgement(loss=-float(self.loss(network(self._inputs), self._labels)))
 
     def _shuffled(self, epoch: int) -> list[Tensor]:
         size, at_most = self._recipe.batch_size, self._recipe.batches_per_epoch

@@ -27,8 +27,11 @@ CLIENT_SECONDS = 120.0
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment without settings of its own, plus ``CXR_<name>`` for each of ``settings``."""
-    ours = {f"CXR_{name.upper()}": str(value) for name, value in settings.items()}
+    """Return this process's environment without settings of its own, plus ``CXR_<name>`` for each of ``settings``.
+
+    How full the disk of this machine is shall change nothing, unless ``spool_minimum_free_ratio`` is among them.
+    """
+    ours = {f"CXR_{name.upper()}": str(value) for name, value in ({"spool_minimum_free_ratio": 0.0} | settings).items()}
     return {name: value for name, value in os.environ.items() if not name.startswith("CXR_")} | ours
 
 
@@ -99,7 +102,6 @@ class GatewayProcess(ServiceProcess):
             "redis_url": redis_url,
             "spool_directory": self.spool_directory,
             "audit_directory": directory / "audit",
-            "spool_minimum_free_ratio": 0.0,
         }
         super().__init__(
             ["-m", "services.api", "--fd", str(descriptor)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from contextlib import ExitStack
@@ -12,10 +13,11 @@ _EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST: Final = 10_240
 _HIGHEST: Final = 65_535
 _ATTEMPTS: Final = 200
+_given: Final = set[int]()
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return ``count`` different ports that nobody listens on.
+    """Return ``count`` different ports that nobody listens on, and that no other call of this run has returned.
 
     Outside the range from which the kernel takes ports for outgoing connections: a server that is ended and started
     again on its port must find it free, though other tests have opened connections in between.
@@ -36,6 +38,7 @@ def free_ports(count: int) -> tuple[int, ...]:
                 continue
             found.append(port)
     assert len(found) == count, f"{_ATTEMPTS} ports tried"
+    _given.update(found)
     return tuple(found)
 
 
@@ -50,6 +53,13 @@ def is_listening(port: int) -> bool:
 
 def _candidates() -> list[int]:
     first, last = map(int, _EPHEMERAL.read_text().split())
-    outside = [port for port in range(_LOWEST, _HIGHEST + 1) if not first <= port <= last]
+    everywhere = [port for port in range(_LOWEST, _HIGHEST + 1) if port not in _given and _is_ours(port)]
+    outside = [port for port in everywhere if not first <= port <= last]
     # A machine may give the kernel all of them; a port of those is free mostly, and there is no better one.
-    return outside if len(outside) >= _ATTEMPTS else list(range(_LOWEST, _HIGHEST + 1))
+    return outside if len(outside) >= _ATTEMPTS else everywhere
+
+
+def _is_ours(port: int) -> bool:
+    """Return whether none of the processes of pytest-xdist beside this one takes the port."""
+    mine, processes = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    return port % int(processes) == int(mine.removeprefix("gw")) % int(processes)

@@ -74,6 +74,11 @@ async def suspects_run_alone(queue: JobQueue, client: Redis) -> None:
     assert [taken.job for taken in await queue.take("c", count=8, block_ms=0)] == [innocent]
 
 
+async def no_worker_suspects_itself(queue: JobQueue, client: Redis) -> None:
+    taken = await take_one(queue)
+    assert not await queue.has_suspects("a", idle_ms=0, holding=[taken.job.id])
+
+
 async def zombie_puts_nothing_off(queue: JobQueue, client: Redis) -> None:
     taken = await take_one(queue, "zombie")
     reaped = await queue.reap("b", idle_ms=0)
@@ -163,6 +168,14 @@ async def nothing_overtakes_what_somebody_sends(queue: JobQueue, outbox: Deliver
     assert await outbox.lease("pacs", count=9) == []
 
 
+async def what_was_delivered_is_owed_no_more(queue: JobQueue, outbox: DeliveryOutbox) -> None:
+    await outbox.announce(["pacs"])
+    await finish(queue, await take_one(queue))
+    (owed,) = await outbox.lease("pacs", count=9)
+    await outbox.delivered(owed)
+    assert [standing.oldest_owed_ms for standing in await outbox.standings()] == [None]
+
+
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
@@ -171,6 +184,7 @@ CHECKS: Mapping[str, Check] = {
         routine_gets_its_share_under_a_flood_of_stat,
         one_wrong_clock_ends_nothing,
         suspects_run_alone,
+        no_worker_suspects_itself,
         zombie_puts_nothing_off,
         release_burns_no_attempt,
         reconcile_leaves_a_healthy_queue_alone,
@@ -184,5 +198,5 @@ CHECKS: Mapping[str, Check] = {
 }
 
 DELIVERY_CHECKS: Mapping[str, DeliveryCheck] = {
-    nothing_overtakes_what_somebody_sends.__name__: nothing_overtakes_what_somebody_sends,
+    check.__name__: check for check in (nothing_overtakes_what_somebody_sends, what_was_delivered_is_owed_no_more)
 }

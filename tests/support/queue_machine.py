@@ -121,8 +121,10 @@ class QueueMachine(DeliveringQueue):
 
     @rule(consumer=CONSUMERS)
     def reap_too_early(self, consumer: str) -> None:
+        has_suspects = self._await(self._queue.has_suspects(consumer, idle_ms=0))
         reaped = self._await(self._queue.reap(consumer, idle_ms=0))
         if reaped is not None:
+            assert has_suspects, "no worker would have looked for it"
             assert reaped.crashes > 0, "counted before it runs"
             self._note(consumer, [reaped])
 

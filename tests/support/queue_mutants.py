@@ -48,7 +48,7 @@ def _one(name: str, file: str, old: str, new: str = "", *, directed: str | None 
     return Mutant(name, (Change(file=file, old=old, new=new),), directed)
 
 
-_COUNT_CRASH = "if not is_aside then film.crashes = redis.call('HINCRBY', instance(film.id), 'crashes', 1) end"
+_COUNT_CRASH = "if owner ~= ASIDE then film.crashes = redis.call('HINCRBY', instance(film.id), 'crashes', 1) end"
 _FREE_FIRST = "  free(film.priority, film.mid)\n  redis.call('ZREM', RETRY, film.id)\n"
 _LEAVE_AND_SETTLE = "  leave_open(film)\n  settle(film, verdict, done_at(film), by)\n"
 _SETTLE_AND_LEAVE = "  settle(film, verdict, done_at(film), by)\n  leave_open(film)\n"
@@ -87,6 +87,13 @@ MUTANTS = (
         directed="routine_gets_its_share_under_a_flood_of_stat",
     ),
     _one("reap does not count the crash before the film runs", "reap", _COUNT_CRASH),
+    _one("suspects does not see what reap would take", "suspects", "is_suspect(film, entry[2])", "false"),
+    _one(
+        "suspects names what its caller works on",
+        "suspects",
+        " and not held[film.id]",
+        directed="no_worker_suspects_itself",
+    ),
     _one("submit does not ask whether the film is known", "submit", _IF_KNOWN, "if false then"),
     _one(
         "submit writes something that frees before it adds",
@@ -180,6 +187,7 @@ MUTANTS = (
         "deliver_end",
         "function steps.delivered() forget_owed(target, member) end",
         "function steps.delivered() end",
+        directed="what_was_delivered_is_owed_no_more",
     ),
     _one("withdrawn films stay in their study", "rollup", "    redis.call('HINCRBY', key, 'films', -1)\n"),
 )

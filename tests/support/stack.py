@@ -32,11 +32,10 @@ class StackProcess(ServiceProcess):
     ) -> None:
         self.data_dir = directory / "data"
         options = ["--data-dir", str(self.data_dir), "--port", "0", "--workers", str(workers), "--bundle", str(bundle)]
-        places = {"spool_minimum_free_ratio": 0.0}
         super().__init__(
             ["-m", "services.cli", "up", *options, *flags],
             directory / "up.log",
-            environment(**(places | settings)),
+            environment(**settings),
             python=python,
         )
 

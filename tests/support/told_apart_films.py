@@ -25,6 +25,7 @@ from model.runtime import Provider, Scorer
 from services.jobs.records import Priority, instance_id
 from tests.support.films import phantom_pixels
 
+DYING: Final = "dying_of"  # what a worker's last line says before it dies of poison (poisoned_worker)
 POISON_SIDE: Final = 4  # pixels of a tensor's white corner, see ``is_poison``
 _SIDE: Final = 96
 _WHITE_CORNER: Final = 9
@@ -74,9 +75,9 @@ def told_apart_films(
     return films
 
 
-def is_poison(tensors: Tensor) -> bool:
-    """Return whether one of ``(n, 1, s, s)`` tensors is of a film drawn as poison: its upper left corner is white."""
-    return bool((tensors[:, 0, :POISON_SIDE, :POISON_SIDE] == np.iinfo(np.uint8).max).all(axis=(1, 2)).any())
+def is_poison(tensor: Tensor) -> bool:
+    """Return whether a ``(1, s, s)`` tensor is of a film drawn as poison: its upper left corner is white."""
+    return bool((tensor[0, :POISON_SIDE, :POISON_SIDE] == np.iinfo(np.uint8).max).all())
 
 
 def _film(number: int, *, is_poison: bool) -> bytes:

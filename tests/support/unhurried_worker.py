@@ -13,7 +13,7 @@ from model.image import Tensor
 from services.worker.batching import BatchScorer
 from tests.support.faulty_worker import run_worker
 
-_SECONDS_A_FILM: Final = 0.04
+_SECONDS_A_FILM: Final = 0.06
 
 
 @dataclass(frozen=True)

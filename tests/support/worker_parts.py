@@ -100,7 +100,7 @@ async def running_worker(
         settler = Settler(
             name,
             queue=queue,
-            assessor=Assessor(spool=spool, decoding=decoding, bundles=bundles),
+            assessor=Assessor(spool=spool, decoding=decoding, bundles=bundles, chosen=lambda site, digest: None),
             heartbeat=heartbeat,
             readiness=readiness,
             model=lambda: bundles.model,

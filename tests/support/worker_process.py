@@ -46,7 +46,7 @@ class WorkerProcess:
         environment["CXR_AUDIT_DIRECTORY"] = str(self._directory / "audit")
         environment |= {name: _text(value) for name, value in self._settings.items()}
         self._starts += 1
-        self._log = self._directory / f"worker-{self._starts}.log"
+        self._log = self._log_of(self._starts)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen([sys.executable, "-m", self._module], env=environment, stderr=log)
         if wait:
@@ -79,11 +79,17 @@ class WorkerProcess:
 
     def events(self) -> list[dict[str, Any]]:
         """Return what it has logged so far."""
-        whole, _, _ = self.log_text().rpartition("\n")  # the last line may be under way
-        return [json.loads(line) for line in whole.splitlines() if line.startswith("{") and line.endswith("}")]
+        return _events(self._log)
+
+    def events_of_all_starts(self) -> list[dict[str, Any]]:
+        """Return what it and those that were killed or died before it have logged."""
+        return [event for start in range(self._starts) for event in _events(self._log_of(start + 1))]
 
     def log_text(self) -> str:
         return self._log.read_text(errors="replace")
+
+    def _log_of(self, start: int) -> Path:
+        return self._directory / f"worker-{start}.log"
 
     def terminate(self) -> int:
         """Ask it to stop; return its exit code."""
@@ -95,6 +101,11 @@ class WorkerProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(timeout=STOP_SECONDS)
+
+
+def _events(log: Path) -> list[dict[str, Any]]:
+    whole, _, _ = log.read_text(errors="replace").rpartition("\n")  # the last line may be under way
+    return [json.loads(line) for line in whole.splitlines() if line.startswith("{") and line.endswith("}")]
 
 
 def _text(value: object) -> str:

@@ -6,20 +6,27 @@ holds nothing with which one could sign in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from redis.asyncio import Redis
 
 from services.api.access.credentials import digest_of, new_secret
-from services.jobs import keys
+from services.api.shared_answers import Pace, SharedQuestions
+from services.jobs import keys, lua
 from services.jobs.connection import bounded
 
 COOKIE: Final = "cxr_session"
 _PATIENCE_SECONDS: Final = 5.0
 # What `new_secret` makes; anything longer is none of ours, and not worth a question to Redis.
 _TOKEN_CHARACTERS: Final = 43
+# So that a thousand pages that poll are ten questions a second, and what one page asks at once waits for nothing.
+_PACE: Final = Pace(seconds=0.1, at_once=20)
+
+# The key's id, where there is a session, and how many milliseconds it has left.
+_Stored: TypeAlias = tuple[str | None, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,8 @@ class Sessions:
         self.is_secure = is_secure
         self._redis = redis
         self._lifetime = timedelta(hours=hours)
+        self._script = redis.register_script(lua.source("sessions"))
+        self._stored = SharedQuestions(self._look, pace=_PACE)
 
     @property
     def seconds(self) -> int:
@@ -62,14 +71,14 @@ class Sessions:
         """Return the session of a token, or ``None``; raise ``QueueUnavailable`` where nobody can know."""
         if len(token) != _TOKEN_CHARACTERS:
             return None
-        async with bounded(_PATIENCE_SECONDS):
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.get(_name(token))
-            pipe.pttl(_name(token))
-            key_id, left_ms = await pipe.execute()
+        key_id, left_ms = await self._stored(_name(token))
         if key_id is None or left_ms < 0:
             return None
         return Session(key_id=key_id, until=datetime.now(UTC) + timedelta(milliseconds=left_ms))
+
+    async def _look(self, names: Sequence[str]) -> list[_Stored]:
+        async with bounded(_PATIENCE_SECONDS):
+            return [(key_id, left_ms) for key_id, left_ms in await self._script(keys=list(names))]
 
     async def end(self, token: str) -> None:
         """Forget a session; harmless if it has ended."""

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.api.gateway import CallerDependency, GatewayDependency
+from services.api.parameters import InstanceId, NoQuery
 from services.api.problems import documented
-from services.api.routes.instances import InstanceId, NoQuery, record_response
+from services.api.routes.instances import record_response
 from services.api.schemas import PastDecisions
 from services.api.scopes import Role, needs
 from services.jobs.ledger.entries import AuditEvent

@@ -17,9 +17,9 @@ from services.api.backpressure import with_jitter
 from services.api.errors import ApiError, NotAcceptable, PayloadTooLarge, UnsupportedMediaType
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
 from services.api.metrics import SOURCE_STOW
+from services.api.parameters import UID_PATTERN, FilmSite
 from services.api.problems import documented
 from services.api.related import DICOM, RELATED, media_type_of
-from services.api.routes.instances import UID_PATTERN, Site
 from services.api.scopes import Caller, Role, needs
 from services.api.store_replies import MEDIA_TYPE, Failed, InstanceError, Outcome, body_of, status_of
 from services.api.storing import Storing
@@ -42,7 +42,7 @@ class StoreQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     priority: Priority = Field(default=Priority.ROUTINE, description="stat films are scored first.")
-    site: Site = None
+    site: FilmSite = None
 
 
 _MODULE: Final[dict[str, Any]] = {MEDIA_TYPE: {"schema": {"type": "object"}}}

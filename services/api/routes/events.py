@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from services.api.event_streams import Listener
 from services.api.gateway import CallerDependency, GatewayDependency
+from services.api.parameters import SiteFilter
 from services.api.problems import documented
-from services.api.routes.studies import SiteFilter
 from services.api.scopes import Role, needs
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -24,7 +24,7 @@ _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering
 _EVENT: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
-        "event": {"type": "string", "enum": ["film", "reset"]},
+        "event": {"type": "string", "enum": ["film", "study", "reset"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
         "id": {"type": "string"},
         "retry": {"type": "integer"},
@@ -32,7 +32,8 @@ _EVENT: Final[dict[str, Any]] = {
 }
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "Server-sent events: `film` for each change of a film, `reset` where some were missed.",
+        "description": "Server-sent events: `film` for each change of a film, `study` where a reader has assessed one, "
+        "`reset` where some were missed.",
         "content": {EventSourceResponse.media_type: {"schema": _EVENT}},
     }
 }

@@ -15,6 +15,7 @@ from services.api.problems import documented
 from services.api.schemas import Live, Ready
 from services.api.scopes import Role, needs, open_to_all
 from services.jobs.errors import JobsError, SpoolUnavailable
+from services.jobs.quota import free_ratio
 
 probes = APIRouter(prefix="/health", tags=["operation"])
 scrape = APIRouter(tags=["operation"])
@@ -50,21 +51,28 @@ async def metrics(gateway: GatewayDependency) -> Response:
 
 
 async def _look_around(gateway: Gateway) -> Surroundings:
-    statistics, live_workers, not_ready, free_ratio = None, None, None, None
+    statistics, live_workers, not_ready = None, None, None
+    spool_free, audit_free = None, None
+    waiting: dict[str, int] = {}
     try:
         statistics = await gateway.queue.statistics()
         live_workers = len(await gateway.queue.workers())
+        waiting = await gateway.feedback.settled.waiting()
         await gateway.readiness.check()
     except (ApiError, JobsError) as error:
         not_ready = error.code
     with suppress(SpoolUnavailable):  # then the spool is not ready either, and says so
-        free_ratio = await asyncio.to_thread(gateway.spool.free_ratio)
+        spool_free = await asyncio.to_thread(gateway.spool.free_ratio)
+    with suppress(OSError):  # then no entry can be written either, and cxr_audit_writable says so
+        audit_free = await asyncio.to_thread(free_ratio, gateway.audit.directory)
+    gateway.metrics.show_waiting(waiting)
     return Surroundings(
         statistics=statistics,
         live_workers=live_workers,
         not_ready=not_ready,
         spool=gateway.spool.usage,
-        spool_free_ratio=free_ratio,
+        spool_free_ratio=spool_free,
         is_audit_writable=gateway.audit.is_writable,
         audit_waiting=gateway.audit.waiting,
+        audit_free_ratio=audit_free,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -16,8 +16,9 @@ from services.api.access.guard import address_of
 from services.api.errors import ApiError
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
 from services.api.metrics import ACCEPTED, KNOWN, SOURCE_HTTP
+from services.api.parameters import UID_PATTERN, FilmSite, InstanceId, NoQuery
 from services.api.problems import documented
-from services.api.scopes import SITE_PATTERN, Caller, Role, needs
+from services.api.scopes import Caller, Role, needs
 from services.api.uploads import ANY_FORMAT, MULTIPART, SMALL_BYTES
 from services.jobs.errors import JobsError
 from services.jobs.ingest import Placement, ingest, read_job, warn_of_revision
@@ -28,16 +29,7 @@ from services.jobs.records import Claims, JobState, Priority, Record
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
 
 LONGEST_WAIT_SECONDS: Final = 30
-UID_PATTERN: Final = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+$"
 
-InstanceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The film's id.")]
-Site = Annotated[
-    str | None,
-    Field(
-        pattern=SITE_PATTERN,
-        description="The tenant the film belongs to. Default: the key's only site, else `default`.",
-    ),
-]
 Wait = Annotated[
     int,
     Field(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for the outcome before answering without it."),
@@ -49,7 +41,7 @@ class SubmitQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     priority: Priority = Field(default=Priority.ROUTINE, description="stat films are scored first.")
-    site: Site = None
+    site: FilmSite = None
     wait: Wait = 0
     study_uid: str | None = Field(
         default=None, pattern=UID_PATTERN, max_length=64, description="Study of a PNG or JPEG film. Refused for DICOM."
@@ -73,12 +65,6 @@ class SubmitQuery(BaseModel):
         return Placement(
             site=caller.site_for(self.site), priority=self.priority, study_uid=self.study_uid, claims=claims
         )
-
-
-class NoQuery(BaseModel):
-    """A route without parameters; one that is sent all the same is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RecordQuery(BaseModel):

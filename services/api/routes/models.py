@@ -5,13 +5,18 @@ Told by the workers, once a heartbeat, and by operators who activate bundles.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
 
+from services.api.conditional import NOT_MODIFIED, is_known
 from services.api.errors import ModelNotLoaded
-from services.api.gateway import GatewayDependency
+from services.api.gateway import Gateway, GatewayDependency
 from services.api.problems import documented
 from services.api.schemas import (
     ActiveBundle,
@@ -20,6 +25,7 @@ from services.api.schemas import (
     OperatingPointEvidence,
     OperatingPoints,
     ServingWorker,
+    ThresholdTable,
 )
 from services.api.scopes import Role, needs
 from services.jobs.activation import Activation
@@ -31,10 +37,21 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="sha256 of the bundle's manifest.")]
 
 
-@router.get("", summary="Models that live workers serve", responses=documented(503))
+@router.get(
+    "", summary="Models that live workers serve", response_model=LoadedModels, responses=NOT_MODIFIED | documented(503)
+)
 @needs(Role.READ)
-async def list_models(gateway: GatewayDependency) -> LoadedModels:
+async def list_models(request: Request, gateway: GatewayDependency) -> Response:
     """Return one entry for each model and threshold in use, none where no worker lives; and what is active."""
+    body = (await _loaded_models(gateway)).model_dump_json().encode()
+    # Of the content: a page that asks every few seconds is told anew only where a worker or a bundle came or went.
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    if is_known(tag, request):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    return Response(body, headers={"ETag": tag}, media_type="application/json")
+
+
+async def _loaded_models(gateway: Gateway) -> LoadedModels:
     serving: defaultdict[tuple[str, str, float], list[WorkerStatus]] = defaultdict(list)
     workers = await gateway.queue.workers()
     for worker in workers:
@@ -51,12 +68,20 @@ async def list_models(gateway: GatewayDependency) -> LoadedModels:
 )
 @needs(Role.READ)
 async def operating_points(digest: Digest, gateway: GatewayDependency) -> OperatingPoints:
-    """Return every operating point of a loaded model with its evidence."""
+    """Return a model's named points and the table of all thresholds; of a loaded model, or one with a known table."""
+    table = await gateway.policies.tables.get(digest)
+    told = table and ThresholdTable.model_validate(table.model_dump(include=set(ThresholdTable.model_fields)))
     for worker in await gateway.queue.workers():
         if worker.model.digest == digest:
-            points = tuple(OperatingPointEvidence.model_validate(point) for point in worker.operating_points)
-            return OperatingPoints(model=worker.model, operating_points=points)
+            return OperatingPoints(model=worker.model, operating_points=_evidence(worker.operating_points), table=told)
+    if table is not None:
+        points = _evidence(point.model_dump() for point in table.operating_points)
+        return OperatingPoints(model=table.model, operating_points=points, table=told)
     raise ModelNotLoaded("No live worker serves a model of this digest; /v1/models lists those that are served.")
+
+
+def _evidence(points: Iterable[Mapping[str, object]]) -> tuple[OperatingPointEvidence, ...]:
+    return tuple(OperatingPointEvidence.model_validate(point) for point in points)
 
 
 def _loaded(workers: list[WorkerStatus]) -> LoadedModel:

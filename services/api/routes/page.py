@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -16,6 +17,7 @@ from services.api.scopes import open_to_all
 # Not part of the HTTP contract: files come and go with the version.
 router = APIRouter(include_in_schema=False)
 
+_NOT_AT_ALL: Final = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 _METHODS: Final = ["GET", "HEAD"]
 _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -23,6 +25,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     # Asked for again each time, by its tag: an upgraded gateway must not meet the scripts of the one before.
     "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
 }
 
 
@@ -46,4 +49,13 @@ def _answer(request: Request, found: PageFile) -> Response:
     headers = _HEADERS | {"ETag": found.tag}
     if is_known(found.tag, request):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if _takes_gzip(request):
+        return Response(found.compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type=found.media_type)
     return Response(found.content, headers=headers, media_type=found.media_type)
+
+
+def _takes_gzip(request: Request) -> bool:
+    """Return whether the caller names gzip without refusing it (RFC 9110 §12.5.3)."""
+    offers = ",".join(request.headers.getlist("accept-encoding")).lower().split(",")
+    weights = {name.strip(): weight for name, _, weight in (offer.partition(";") for offer in offers)}
+    return "gzip" in weights and not _NOT_AT_ALL.fullmatch(weights["gzip"])

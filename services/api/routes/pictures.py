@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from services.api.errors import FilmNotAssessed, FilmNotDone, PictureAbsent
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
+from services.api.parameters import InstanceId
 from services.api.problems import documented
-from services.api.routes.instances import InstanceId
 from services.api.scopes import Caller, Role, needs
 from services.jobs.drawing import draw_heat, draw_overlay, draw_preview
 from services.jobs.errors import PictureGone

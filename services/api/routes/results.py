@@ -17,8 +17,8 @@ from model.decoding.header import ImageFormat
 from model.decoding.source_attributes import SourceAttributes
 from services.api.errors import FilmNotAssessed, FilmNotDone
 from services.api.gateway import CallerDependency, Gateway, GatewayDependency
+from services.api.parameters import InstanceId
 from services.api.problems import documented
-from services.api.routes.instances import InstanceId
 from services.api.routes.pictures import done_film, is_scored, payload_with
 from services.api.scopes import Role, needs
 from services.dicom.errors import FilmGone, FilmNotDicom

@@ -1,180 +1,188 @@
-// One film: what became of it, why, and what it looks like. Follows a film that is not done yet until it is.
-// Must not know how films are sent or listed.
+// The film on its stage: fetches its pictures, says why there is none, and what the pictures cannot show. Must not know
+// what became of the film beside it.
 
-import { bar, byId, element } from "./elements.js";
-import { findingsTable } from "./findings.js";
-import { isOverdue } from "./overdue.js";
-import { pictureFigure } from "./pictures.js";
-import { Problem, Unreachable, models, reasons, record as recordOf } from "./service.js";
-import { OUTCOMES, digitsToTell, duration, moment, percent } from "./words.js";
+import { afterRefusal } from "./advice.js";
+import { element } from "./elements.js";
+import { KEYS } from "./film_keys.js";
+import { handleGestures } from "./gestures.js";
+import { fetchBitmap, levelsOf } from "./pictures.js";
+import { Unreachable } from "./service.js";
+import { Stage } from "./stage.js";
+import { stageControls } from "./stage_controls.js";
+import { whole } from "./window_level.js";
 
-const WAIT_SECONDS = 20;
-const BREATH_SECONDS = 1; // a proxy that cuts every wait short must not be asked without end
-const PAUSE_SECONDS = 3;
+const GESTURES =
+  "Drag: window and level. Shift and drag, or two fingers: move. Wheel or pinch: size. Double click: fit.";
+const ARCHIVED = "Read it where it is archived.";
+const NO_HEAT = "This film has no heat map: nothing on it says what raised the score.";
+const ABOUT_FILM =
+  "For orientation, not for diagnosis: the preview that a worker kept, 8-bit and at most 768 pixels a side, with the " +
+  "film's own window applied. Window and level here act on these 256 levels alone; what that window cut off is not " +
+  "in them.";
+const ABOUT_HEAT =
+  "The heat map shows what raised the score. It does not show where disease is, nor does a cold place mean anything.";
 
-// Of the film on the page. Aborted when another is chosen, or the same again: a film is asked after by one call at a
-// time, and what nobody wants any more must not hold the few connections that a browser has for a service.
-let following = new AbortController();
-let meanings = null;
+/** The part of the view that shows pictures. `onSilence` hears that the service gave none, and may give it later. */
+export class FilmView {
+  constructor(onSilence) {
+    this.onSilence = onSilence;
+    const hand = { movesByDrag: false };
+    const controls = stageControls(() => this.stage, hand);
+    this.controls = controls;
+    this.readout = element("p", { class: "readout", "aria-hidden": "true" });
+    this.stage = new Stage((stage) => this.show(stage));
+    this.stage.place.append(this.readout);
+    const { place } = this.stage;
+    for (const [name, value] of Object.entries({ tabindex: "0", role: "group", "aria-label": "The film" })) {
+      place.setAttribute(name, value);
+    }
+    place.setAttribute("aria-describedby", "film-keys");
+    handleGestures(this.stage, hand);
+    this.heatNote = element("p", { class: "note" }, ABOUT_HEAT);
+    this.about = about(this.heatNote);
+    this.isLoading = true;
+    this.place = element("div", { class: "film" }, place, controls.place, this.about);
+    this.showing = { key: "", isMissed: false, ends: new AbortController() };
+    this.show(this.stage);
+  }
 
-/**
- * Show a film, and go on until it is done.
- * @param {object} record
- * @param {object[]} siblings records of its study, itself among them
- */
-export async function showFilm(record, siblings = []) {
-  following.abort();
-  following = new AbortController();
-  const { signal } = following;
-  // What was said of another film must not stand there for a moment as if it were said of this one.
-  fill(element("p", { class: "note" }, "Loading …"));
-  const known = { record, trouble: null, isOver: false };
-  await draw(known, siblings, signal);
-  if (signal.aborted) return;
-  byId("film").focus({ preventScroll: true });
-  byId("film").scrollIntoView({ block: "nearest" });
-  await follow(known, siblings, signal);
-}
+  show(stage) {
+    // Nothing to turn where there is no film; while it is fetched the place is kept, so that nothing jumps.
+    this.controls.place.hidden = stage.film === null && !this.isLoading;
+    this.about.hidden = this.controls.place.hidden;
+    const { view, isInverted } = stage.shown;
+    const { window: width, level } = whole(stage.shown);
+    const size = view.zoom === 1 ? "fitted" : `× ${view.zoom.toFixed(1)}`;
+    this.readout.textContent = `W ${width}  L ${level}  ${isInverted ? "inverted  " : ""}${size}`;
+    this.readout.hidden = stage.film === null;
+    this.controls.show(stage);
+  }
 
-async function follow(first, siblings, signal) {
-  let known = first;
-  let wasLate = isLate(known.record);
-  while (known.record.state !== "done" && !known.isOver) {
-    const next = await nextOf(known.record, signal);
+  /**
+   * Show a film's pictures; the same again changes nothing.
+   * @param {object} record
+   * @param {{description: string, isHidden: boolean, isAnswered: boolean}} how `isHidden`: what would tell the outcome
+   *   is not shown; `isAnswered`: the service answers, so that a picture that it did not give is asked for again
+   */
+  async showRecord(record, { description, isHidden, isAnswered }) {
+    const key = JSON.stringify([record.id, record.done_at, record.links, isHidden]);
+    if (key === this.showing.key && !(this.showing.isMissed && isAnswered)) return;
+    const isAgain = key === this.showing.key;
+    const isSameFilm = this.showing.id === record.id && this.stage.film !== null;
+    this.showing.ends.abort();
+    this.showing = { key, id: record.id, isAgain, isMissed: false, ends: new AbortController() };
+    const { signal } = this.showing.ends;
+    this.tellHeat(record, isHidden);
+    const how = { description, isHidden, signal };
+    if (!isSameFilm || record.links.preview === null) await this.showPreview(record, how);
+    if (signal.aborted || this.stage.film === null || isHidden) return;
+    if (record.links.heatmap !== null) await this.showHeat(record, signal);
+  }
+
+  tellHeat(record, isHidden) {
+    this.stage.setHeat(null);
+    const isPossible = !isHidden && record.links.heatmap !== null;
+    this.heatNote.hidden = !isPossible;
+    const isScored = record.probability !== null;
+    this.controls.tellHeat(isPossible ? null : isHidden || !isScored ? "" : NO_HEAT);
+  }
+
+  async showPreview(record, { description, isHidden, signal }) {
+    const { preview } = record.links;
+    this.isLoading = preview !== null;
+    this.stage.setFilm(null, "No film");
+    if (preview === null) {
+      this.stage.say(...words(...(isHidden ? ["No picture", ARCHIVED] : withoutPreview(record))));
+      return;
+    }
+    this.stage.say(...words("Loading the film …"));
+    const wait = { unless: signal, onWaiting: (text) => this.stage.say(...words(text)) };
+    const bitmap = await this.fetched(preview, wait, (text) => this.stage.say(...words("No picture", text)));
     if (signal.aborted) return;
-    const isNews = next.record.state !== known.record.state || next.trouble !== known.trouble;
-    if (isNews || isLate(next.record) !== wasLate) await draw(next, siblings, signal);
-    wasLate = isLate(next.record);
-    known = next;
-    await new Promise((resolve) => setTimeout(resolve, 1000 * next.pauseSeconds));
-    if (signal.aborted) return;
+    this.isLoading = false;
+    if (bitmap === null) {
+      this.show(this.stage);
+      return;
+    }
+    const film = levelsOf(bitmap);
+    bitmap.close();
+    this.stage.say();
+    this.stage.setFilm(film, `${description}, ${film.width} by ${film.height} pixels, reduced, 8-bit`);
+  }
+
+  async showHeat(record, signal) {
+    const tell = (text) => this.controls.tellHeat(text);
+    const wait = { unless: signal, onWaiting: tell };
+    const bitmap = await this.fetched(`${record.links.heatmap}?layer=heat`, wait, tell);
+    if (bitmap === null) return;
+    this.controls.tellHeat(null);
+    this.stage.setHeat(bitmap);
+  }
+
+  /** Return a picture, or null after having said why there is none; also where another film is looked at by now. */
+  async fetched(link, wait, onRefusal) {
+    const { unless } = wait;
+    try {
+      const bitmap = await fetchBitmap(link, wait);
+      // Decoding does not end with the request: what comes now is the picture of the film before.
+      if (!unless.aborted) return bitmap;
+      bitmap.close();
+    } catch (error) {
+      if (unless.aborted) return null;
+      onRefusal(afterRefusal(error));
+      this.showing.isMissed = isPassing(error);
+      // Once: what is refused again waits for the next look, so that nobody asks without end.
+      if (this.showing.isMissed && !this.showing.isAgain) this.onSilence();
+    }
+    return null;
+  }
+
+  /** Say that there is no film: the study is not known, or the service does not answer. */
+  showNothing() {
+    this.isLoading = false;
+    this.stage.say(...words("No film to show"));
+    this.show(this.stage);
+  }
+
+  leave() {
+    this.showing.ends.abort();
+    this.stage.leave();
   }
 }
 
-function isLate(record) {
-  return isOverdue(record, record.state !== "done");
+/** Return whether the same may be answered once the service is back, or the reader is signed in again. */
+function isPassing(error) {
+  return error instanceof Unreachable || [401, 429].includes(error.status) || error.status >= 500;
 }
 
-/**
- * Return the record as it is now; or, where the service cannot say, as it was, what the trouble is, how long to wait
- * before asking again, and whether that `isOver`: a film that is not known any more has no outcome to wait for.
- */
-async function nextOf(record, signal) {
-  try {
-    const latest = await recordOf(record.id, { waitSeconds: WAIT_SECONDS, unless: signal });
-    return { record: latest, trouble: null, pauseSeconds: BREATH_SECONDS, isOver: false };
-  } catch (error) {
-    if (!(error instanceof Unreachable || error instanceof Problem)) throw error;
-    const pauseSeconds = error.retryAfterSeconds ?? PAUSE_SECONDS;
-    return { record, trouble: error.message, pauseSeconds, isOver: error.status === 404 };
+function withoutPreview(record) {
+  if (record.reason === "withdrawn") return ["Withdrawn", "Pictures of a film that was taken back are not shown."];
+  if (record.state !== "done") {
+    return ["No picture yet", "Pictures come with the outcome. Who cannot wait reads the film where it is archived."];
   }
+  if (record.timings_ms.decode === null) return ["No picture", "The film ended before it was decoded. " + ARCHIVED];
+  return ["No picture", "None was kept of this film; its outcome is not affected. " + ARCHIVED];
 }
 
-function fill(...parts) {
-  const section = byId("film");
-  const hadFocus = section.contains(document.activeElement);
-  section.replaceChildren(element("h2", { id: "film-title" }, "Film"), ...parts);
-  if (hadFocus) section.focus({ preventScroll: true }); // what had it is gone
-}
-
-async function draw({ record, trouble }, siblings, signal) {
-  const model = await modelOf(record);
-  const meaning = record.reason === null ? null : await meaningOf(record.reason);
-  if (signal.aborted) return;
-  const outcome = record.outcome ?? "pending";
-  const said = record.state === "running" ? "A worker looks at it." : OUTCOMES[outcome].advice;
-  // Read out from a place that stays: what is put in together with its text is not.
-  byId("film-status").textContent = `${OUTCOMES[outcome].name}. ${said}`;
-  const parts = [
-    siblings.length > 1 ? filmChoice(record, siblings) : null,
-    element("p", { class: `outcome ${outcome}` }, element("strong", {}, OUTCOMES[outcome].name), ` ${said}`),
-    trouble === null ? null : element("p", { class: "notice" }, trouble),
-    isLate(record) ? element("p", { class: "notice" }, "Overdue: look at this film yourself.") : null,
-    meaning === null ? null : element("p", { class: "reason" }, meaning, " ", element("code", {}, record.reason)),
-    record.probability === null ? null : probability(record, model),
-    pictures(record, signal),
-    record.findings === null ? null : findingsTable(record.findings),
-    facts(record),
-  ];
-  fill(...parts.filter((part) => part !== null));
-}
-
-function filmChoice(record, siblings) {
-  const buttons = siblings.map((film, index) => {
-    const button = element("button", { type: "button", "aria-pressed": String(film.id === record.id) });
-    button.append(`Film ${index + 1}: ${OUTCOMES[film.outcome ?? "pending"].name}`);
-    button.addEventListener("click", () => showFilm(film, siblings));
-    return button;
-  });
-  return element("div", { class: "choice", role: "group", "aria-label": "Films of this study" }, ...buttons);
-}
-
-function probability(record, model) {
-  const digits = digitsToTell(record.probability, record.threshold);
-  const side = record.outcome === "flagged" ? "at or above" : "below";
-  const rule =
-    model?.probability_rule === "any_of_findings"
-      ? "That at least one of the findings below is there; it follows from theirs, and is calibrated. "
-      : "That there is any finding. ";
-  return element(
-    "div",
-    { class: "probability" },
-    element("h3", {}, "Probability ", element("b", {}, percent(record.probability, digits))),
-    bar(record.probability, record.threshold),
-    element(
-      "p",
-      { class: "note" },
-      `${rule}It is ${side} the threshold of ${percent(record.threshold, digits)}, operating point `,
-      element("code", {}, record.policy.name),
-      ".",
-    ),
+function words(title, text = null) {
+  return [element("p", { class: "stage-title" }, title), text === null ? null : element("p", {}, text)].filter(
+    (part) => part !== null,
   );
 }
 
-function pictures(record, signal) {
-  const { preview, heatmap } = record.links;
-  if (preview === null) return null;
-  const figures = [pictureFigure(preview, "The film, reduced", "The film, for orientation", signal)];
-  if (heatmap !== null) {
-    const caption = "What raised the score. It does not show where disease is, nor does a cold place mean anything.";
-    figures.push(pictureFigure(heatmap, "The film with the heat map over it", caption, signal));
-  }
-  return element("div", { class: "pictures" }, ...figures);
-}
-
-function facts(record) {
-  const { model } = record;
-  const pairs = [
-    ["Model", model === null ? "none looked at it" : `${model.name} ${model.version}`],
-    ["Digest", model === null ? null : element("code", { title: model.digest }, model.digest.slice(0, 12))],
-    ["Submitted", element("time", { datetime: record.submitted_at }, moment(record.submitted_at))],
-    ["Until the outcome", record.state === "done" ? duration(record.timings_ms.total) : null],
-    ["Priority", record.priority],
-    ["Site", record.site],
-    ["Film", element("code", {}, record.id)],
-  ];
-  const shownPairs = pairs.filter(([, value]) => value !== null);
-  const list = shownPairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
-  return element("dl", { class: "facts" }, ...list);
-}
-
-/** Return what the service says of the film's model, or null where nobody serves it any more. */
-async function modelOf(record) {
-  if (record.model === null) return null;
-  try {
-    return (await models()).find((model) => model.digest === record.model.digest) ?? null;
-  } catch (error) {
-    if (error instanceof Unreachable || error instanceof Problem) return null;
-    throw error;
-  }
-}
-
-async function meaningOf(reason) {
-  try {
-    meanings ??= await reasons();
-    return meanings[reason] ?? "";
-  } catch (error) {
-    if (error instanceof Unreachable || error instanceof Problem) return "";
-    throw error;
-  }
+function about(heatNote) {
+  const keys = KEYS.flatMap(([key, does]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, does)]);
+  return element(
+    "div",
+    { class: "about" },
+    heatNote,
+    element("p", { class: "note" }, ABOUT_FILM),
+    element(
+      "details",
+      { class: "note" },
+      element("summary", {}, "Keys and gestures"),
+      element("p", { id: "film-keys" }, GESTURES),
+      element("dl", { class: "keys" }, ...keys),
+    ),
+  );
 }

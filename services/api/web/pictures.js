@@ -1,42 +1,48 @@
-// A film's pictures. They are fetched rather than linked, because what is not there has a reason that the reader should
-// see.
+// A film's pictures as bitmaps. They are fetched rather than linked, because what is not there has a reason that the
+// reader should see. A service that is busy is asked again a few times.
 
-import { element } from "./elements.js";
-import { Problem, Unreachable, picture } from "./service.js";
+import { Problem, Unreachable } from "./service.js";
+import { picture } from "./study_service.js";
 
 const MOST_TRIES = 6;
 const NO_ANSWER_SECONDS = 3;
+// Levels as the service wrote them: a monitor's profile is the monitor's business.
+const AS_WRITTEN = { colorSpaceConversion: "none" };
 
-/**
- * Return a figure that fills itself with the picture, or says why there is none.
- * @param {string} link the record's own
- * @param {string} alt
- * @param {string} caption
- * @param {AbortSignal} unless nobody looks at the film any more
- */
-export function pictureFigure(link, alt, caption, unless) {
-  const place = element("div", { class: "picture", "aria-busy": "true" }, element("p", {}, "Loading …"));
-  fill(place, link, alt, unless);
-  return element("figure", {}, place, element("figcaption", {}, caption));
+/** What was sent is no picture. */
+class NoPicture extends Error {
+  constructor() {
+    super("What the service sent is no picture. Read the film where it is archived.");
+  }
 }
 
-async function fill(place, link, alt, unless) {
+/**
+ * Return the picture, or throw what the service has against it.
+ * @param {string} link the record's own
+ * @param {object} told
+ * @param {AbortSignal} told.unless nobody looks at the film any more
+ * @param {function(string): void} told.onWaiting is told why it takes longer
+ * @returns {Promise<ImageBitmap>}
+ */
+export async function fetchBitmap(link, { unless, onWaiting }) {
   for (let tries = 1; ; tries += 1) {
     try {
-      show(place, await picture(link, unless), alt);
-      return;
+      return await bitmapOf(await picture(link, unless));
     } catch (error) {
-      if (unless.aborted) return; // another film is shown by now
       const wait = waitAfter(error);
-      if (wait === null || tries === MOST_TRIES) {
-        say(place, error.message);
-        place.removeAttribute("aria-busy");
-        return;
-      }
-      say(place, `${error.message} Trying again.`);
+      if (unless.aborted || wait === null || tries === MOST_TRIES) throw error;
+      onWaiting(`${error.message} Trying again.`);
       await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
-      if (unless.aborted) return;
+      if (unless.aborted) throw error;
     }
+  }
+}
+
+async function bitmapOf(blob) {
+  try {
+    return await createImageBitmap(blob, AS_WRITTEN);
+  } catch {
+    throw new NoPicture();
   }
 }
 
@@ -44,21 +50,21 @@ async function fill(place, link, alt, unless) {
 function waitAfter(error) {
   if (error instanceof Unreachable) return NO_ANSWER_SECONDS;
   if (error instanceof Problem) return error.retryAfterSeconds;
+  if (error instanceof NoPicture) return null;
   throw error;
 }
 
-function show(place, blob, alt) {
-  const image = element("img", { alt });
-  image.src = URL.createObjectURL(blob);
-  image.addEventListener("load", () => URL.revokeObjectURL(image.src));
-  image.addEventListener("error", () => {
-    URL.revokeObjectURL(image.src);
-    say(place, "What the service sent is no picture.");
-  });
-  place.replaceChildren(image);
-  place.removeAttribute("aria-busy");
-}
-
-function say(place, text) {
-  place.replaceChildren(element("p", {}, text));
+/**
+ * Return a film's gray levels.
+ * @param {ImageBitmap} bitmap
+ * @returns {{width: number, height: number, levels: Uint8Array}}
+ */
+export function levelsOf(bitmap) {
+  const { width, height } = bitmap;
+  const sheet = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  sheet.drawImage(bitmap, 0, 0);
+  const { data } = sheet.getImageData(0, 0, width, height);
+  const levels = new Uint8Array(width * height);
+  for (let pixel = 0; pixel < levels.length; pixel += 1) levels[pixel] = data[4 * pixel];
+  return { width, height, levels };
 }

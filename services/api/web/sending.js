@@ -1,44 +1,47 @@
 // Sends one film: chosen or dropped, with what its sender knows of it. No file name is shown or sent: it may be a
-// patient's.
+// patient's. What is on its way stays so when the reader leaves the view.
 
-import { byId } from "./elements.js";
+import { element } from "./elements.js";
 import { formatOf } from "./formats.js";
+import { address } from "./router.js";
+import { claimsFields, sendForm } from "./sending_form.js";
 import { Problem, Unreachable, submit } from "./service.js";
 
 const WAIT_SECONDS = 1; // most films are done by then; the others are followed
 
-const NOTHING_CHOSEN = byId("chosen").textContent;
-
 let chosen = null;
 let isSending = false; // until it is known what became of a film, no other one takes its place
+let share = null; // of the film that has gone out
+let message = "";
+let form = null; // the view's, while it is shown
+
+/** Show the form. */
+export function mount(place, { shell }) {
+  form = sendForm();
+  place.append(element("h1", {}, "Send a film"), form.root);
+  form.file.addEventListener("change", () => receive([...form.file.files]));
+  for (const name of ["dragenter", "dragover"]) form.drop.addEventListener(name, (event) => hover(event, true));
+  form.drop.addEventListener("dragleave", (event) => hover(event, false));
+  form.drop.addEventListener("drop", (event) => {
+    hover(event, false);
+    event.stopPropagation(); // the page takes what is dropped elsewhere
+    receive([...event.dataTransfer.files]);
+  });
+  form.root.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(shell);
+  });
+  show();
+  return () => {
+    form = null;
+  };
+}
 
 /**
- * Make the form work.
- * @param {function(object): void} onAccepted is given the record of each film that was accepted
+ * Take what was chosen or dropped, wherever on the page.
+ * @param {File[]} files
  */
-export function startSending(onAccepted) {
-  const drop = byId("drop");
-  byId("file").addEventListener("change", (event) => choose([...event.target.files]));
-  for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => hover(event, true));
-  drop.addEventListener("dragleave", (event) => hover(event, false));
-  drop.addEventListener("drop", (event) => {
-    hover(event, false);
-    choose([...event.dataTransfer.files]);
-  });
-  // A film that is dropped beside the zone must not replace the page.
-  for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
-  byId("send").addEventListener("submit", (event) => {
-    event.preventDefault();
-    send(onAccepted);
-  });
-}
-
-function hover(event, isOver) {
-  event.preventDefault();
-  byId("drop").classList.toggle("over", isOver);
-}
-
-async function choose(files) {
+export async function receive(files) {
   if (files.length === 0 || isSending) return;
   if (files.length > 1) {
     say("One film at a time. Whole folders: cxr-triage submit.");
@@ -47,13 +50,13 @@ async function choose(files) {
   const [file] = files;
   const format = await readFormat(file);
   if (format === null || isSending) return;
-  chosen = { file, format };
-  const isDicom = format.name === "DICOM";
-  const size = `${Math.ceil(file.size / 1024)} KiB`;
-  byId("chosen").textContent = isDicom ? `DICOM, ${size}; it says itself what is below` : `${format.name}, ${size}`;
-  byId("claims").disabled = isDicom;
-  byId("submit").disabled = false;
-  say("");
+  chosen = format.advice === undefined ? { file, format } : null;
+  say(format.advice ?? "");
+}
+
+function hover(event, isOver) {
+  event.preventDefault();
+  form?.drop.classList.toggle("over", isOver);
 }
 
 /** Return the file's format, or null where it cannot be read: it is a folder, or has been moved or changed since. */
@@ -67,50 +70,54 @@ async function readFormat(file) {
   }
 }
 
-async function send(onAccepted) {
+async function send(shell) {
   if (chosen === null || isSending) return;
-  const age = byId("age");
-  if (!byId("claims").disabled && !age.checkValidity()) {
-    say("The age has to be a number of years from 0 to 120, or empty.");
-    age.focus();
-    return;
-  }
-  setSending(true);
+  const told = claims();
+  if (told === null) return;
+  isSending = true;
   say("Sending …");
   try {
     const { file, format } = chosen;
-    const told = parameters();
     if ((await readFormat(file)) === null) return;
-    const record = await submit(file, format.mediaType, told);
+    const record = await submit(file, format.mediaType, told, (part) => {
+      share = part;
+      show();
+    });
     startOver();
-    onAccepted(record);
+    accepted(shell, record);
   } catch (error) {
     say(adviceAfter(error));
   } finally {
-    setSending(false);
+    isSending = false;
+    share = null;
+    show();
   }
 }
 
-function setSending(value) {
-  isSending = value;
-  byId("file").disabled = value;
-  byId("submit").disabled = value || chosen === null;
+function accepted(shell, record) {
+  const there = address("study", record.site, record.study_uid, record.id);
+  if (form !== null) shell.go(there);
+  else shell.say("The film that was sent is accepted.", { action: { text: "Open it", run: () => shell.go(there) } });
+}
+
+/** Return what is said of the film besides its bytes, or null where something of it cannot be. */
+function claims() {
+  const { stat, age } = form;
+  const common = { priority: stat.checked ? "stat" : "routine", wait: String(WAIT_SECONDS) };
+  if (chosen.format.name === "DICOM") return common;
+  if (!age.checkValidity()) {
+    say("The age has to be a number of years from 0 to 120, or empty.");
+    age.focus();
+    return null;
+  }
+  return { ...common, ...claimsFields(form) };
 }
 
 /** The next film may be another patient's: nothing that was said of this one stays. */
 function startOver() {
   chosen = null;
-  byId("send").reset();
-  byId("claims").disabled = false;
-  byId("chosen").textContent = NOTHING_CHOSEN;
+  form?.root.reset();
   say("");
-}
-
-function parameters() {
-  const priority = byId("stat").checked ? "stat" : "routine";
-  const wait = String(WAIT_SECONDS);
-  if (byId("claims").disabled) return { priority, wait };
-  return { priority, wait, view: byId("view").value, age: byId("age").value, sex: byId("sex").value };
 }
 
 function adviceAfter(error) {
@@ -123,5 +130,10 @@ function adviceAfter(error) {
 }
 
 function say(text) {
-  byId("send-message").textContent = text;
+  message = text;
+  show();
+}
+
+function show() {
+  form?.show({ chosen, isSending, share, message });
 }

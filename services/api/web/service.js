@@ -21,25 +21,52 @@ export class Unreachable extends Error {
   }
 }
 
-async function call(path, { patienceSeconds = PATIENCE_SECONDS, unless = null, headers = {}, read, ...options }) {
+/**
+ * Ask the service; return what `read` makes of its answer (also of a 304).
+ * @param {string} path with its query
+ * @param {object} options `read`, and those of `fetch`; `unless` is aborted once nobody waits for the answer any more
+ * @throws {Problem} where it refuses
+ * @throws {Unreachable} where it does not answer in time, or at all
+ */
+export async function call(path, { patienceSeconds = PATIENCE_SECONDS, unless = null, read, ...options }) {
   const timeout = AbortSignal.timeout(1000 * patienceSeconds);
   const signal = unless === null ? timeout : AbortSignal.any([timeout, unless]);
   try {
-    // The header says that this page answers a 401, so that the browser is not told to ask for a password, which it
-    // would then send along with every request that any site makes.
-    const response = await fetch(path, {
-      credentials: "same-origin",
-      cache: "no-store",
-      redirect: "error",
-      headers: { ...headers, "X-Requested-By-Page": "1" },
-      signal,
-      ...options,
-    });
-    if (response.ok || response.status === 304) return await read(response);
-    throw await problemOf(response);
+    return await read(await answerOf(path, { ...options, signal }));
   } catch (error) {
     throw error instanceof Problem ? error : new Unreachable();
   }
+}
+
+/**
+ * Return the body of an answer that goes on for as long as both sides like.
+ * @param {string} path
+ * @param {{headers: Object<string, string>, unless: AbortSignal}} asked
+ */
+export async function open(path, { headers, unless }) {
+  const impatience = new AbortController();
+  const timer = setTimeout(() => impatience.abort(), 1000 * PATIENCE_SECONDS); // until the answer begins
+  try {
+    return (await answerOf(path, { headers, signal: AbortSignal.any([unless, impatience.signal]) })).body;
+  } catch (error) {
+    throw error instanceof Problem ? error : new Unreachable();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function answerOf(path, { headers = {}, ...options }) {
+  // The header says that this page answers a 401, so that the browser is not told to ask for a password, which it
+  // would then send along with every request that any site makes.
+  const response = await fetch(path, {
+    credentials: "same-origin",
+    cache: "no-store",
+    redirect: "error",
+    headers: { ...headers, "X-Requested-By-Page": "1" },
+    ...options,
+  });
+  if (response.ok || response.status === 304) return response;
+  throw await problemOf(response);
 }
 
 async function problemOf(response) {
@@ -50,30 +77,38 @@ async function problemOf(response) {
   return new Problem(response.status, code ?? "http_error", said, Number.isNaN(wait) ? null : wait);
 }
 
-const json = (response) => response.json();
+/** Return the answer's JSON: a `read` of `call`. */
+export const json = (response) => response.json();
 
 /**
- * Send a film; return its record, done or not.
+ * Send a film; return its record, done or not. By XMLHttpRequest: fetch does not say how much has gone out.
  * @param {Blob} film
  * @param {string} mediaType
  * @param {Object<string, string>} parameters of `POST /v1/instances`; empty ones are left out
+ * @param {function(number): void} onProgress is told the share that has gone out, in [0, 1]
  */
-export function submit(film, mediaType, parameters) {
-  const known = Object.entries(parameters).filter(([, value]) => value !== "");
-  const query = new URLSearchParams(known);
-  const headers = { "Content-Type": mediaType };
-  const options = { method: "POST", body: film, headers, patienceSeconds: UPLOAD_SECONDS, read: json };
-  return call(`/v1/instances?${query}`, options);
-}
-
-/**
- * Return a film's record, as soon as it is done within the wait.
- * @param {string} id
- * @param {{waitSeconds: number, unless: AbortSignal}} asked once `unless` is aborted, nobody looks at the film any more
- */
-export function record(id, { waitSeconds, unless }) {
-  const patienceSeconds = PATIENCE_SECONDS + waitSeconds;
-  return call(`/v1/instances/${id}?wait=${waitSeconds}`, { patienceSeconds, unless, read: json });
+export function submit(film, mediaType, parameters, onProgress = () => {}) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== ""));
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `/v1/instances?${query}`);
+    request.setRequestHeader("Content-Type", mediaType);
+    request.setRequestHeader("X-Requested-By-Page", "1");
+    request.timeout = 1000 * UPLOAD_SECONDS;
+    request.upload.addEventListener("progress", ({ loaded, total }) => onProgress(total === 0 ? 0 : loaded / total));
+    for (const name of ["error", "timeout", "abort"]) request.addEventListener(name, () => reject(new Unreachable()));
+    request.addEventListener("load", async () => {
+      const { status, response: body } = request;
+      const headers = ["Content-Type", "Retry-After"].map((name) => [name, request.getResponseHeader(name) ?? ""]);
+      const response = new Response(body, { status: status === 0 ? 502 : status, headers });
+      try {
+        resolve(response.ok ? await response.json() : await Promise.reject(await problemOf(response)));
+      } catch (error) {
+        reject(error instanceof Problem ? error : new Unreachable());
+      }
+    });
+    request.send(film);
+  });
 }
 
 /**
@@ -95,34 +130,35 @@ export function signOut() {
   return call("/v1/session", { method: "DELETE", read: () => null });
 }
 
-/** Return a study with its films; `link` is the service's own. */
-export function study(link) {
-  return call(link, { read: json });
-}
-
 /** Return the models that are served at the moment. */
 export async function models() {
   return (await call("/v1/models", { read: json })).models;
 }
 
-/** Return what each reason for `not_assessed` means. */
-export function reasons() {
-  return call("/web/reasons.json", { read: json });
-}
-
-/** Return a picture of a film; `link` is the service's own, `unless` as for `record`. */
-export function picture(link, unless) {
-  return call(link, { unless, read: (response) => response.blob() });
+/**
+ * Return `GET /v1/models` with its tag, or null where it still is the one of that tag.
+ * @param {string|null} tag
+ */
+export function loadedModels(tag) {
+  return call("/v1/models", { headers: known(tag), read: tagged });
 }
 
 /**
  * Return a page of the worklist with its tag, or null where it still is the one of that tag.
- * @param {{since: string|null, limit: number, tag: string|null}} wanted
+ * @param {{since: string|null, blind: boolean, cursor: string|null, limit: number, tag: string|null}} wanted
  */
-export function studies({ since, limit, tag }) {
-  const query = new URLSearchParams({ limit: String(limit), ...(since === null ? {} : { since }) });
-  const headers = tag === null ? {} : { "If-None-Match": tag };
-  const read = async (response) =>
-    response.status === 304 ? null : { tag: response.headers.get("ETag"), ...(await response.json()) };
-  return call(`/v1/studies?${query}`, { headers, read });
+export function studies({ since, blind, cursor, limit, tag }) {
+  const query = new URLSearchParams({ limit: String(limit) });
+  if (since !== null) query.set("since", since);
+  if (blind) query.set("blind", "true");
+  if (cursor !== null) query.set("cursor", cursor);
+  return call(`/v1/studies?${query}`, { headers: known(tag), read: tagged });
+}
+
+function known(tag) {
+  return tag === null ? {} : { "If-None-Match": tag };
+}
+
+async function tagged(response) {
+  return response.status === 304 ? null : { tag: response.headers.get("ETag"), ...(await response.json()) };
 }

@@ -9,11 +9,17 @@ class NotKept extends Error {
   }
 }
 
-let isShown = false; // who is signed in; asked for once after each sign-in
+let who = null; // is signed in; asked for once after each sign-in
+let lastKey = null; // whose worklist is known
+
+/** Return who is signed in, as `GET /v1/session` says it, or null where nobody knows. */
+export function whoIsSignedIn() {
+  return who;
+}
 
 /**
  * Make the forms work.
- * @param {function(): void} onSignedIn
+ * @param {function({isAnother: boolean}): void} onSignedIn `isAnother` where it is not who had signed in before
  */
 export function startSigning(onSignedIn) {
   const field = byId("key-value");
@@ -21,9 +27,10 @@ export function startSigning(onSignedIn) {
     event.preventDefault();
     const key = field.value.trim();
     field.value = "";
+    const before = lastKey;
     const trouble = await troubleWith(() => begin(key));
     byId("key-message").textContent = trouble ?? "";
-    if (trouble === null) onSignedIn();
+    if (trouble === null) onSignedIn({ isAnother: lastKey !== before });
     else field.focus();
   });
   byId("sign-out").addEventListener("click", async () => {
@@ -38,17 +45,17 @@ export function startSigning(onSignedIn) {
 export async function showSigning(kind) {
   byId("key").hidden = kind !== "locked";
   if (kind === "locked") {
-    isShown = false;
+    who = null;
     byId("session").hidden = true;
   }
   // Also where the worklist is refused: a key that may not read it has to be signed out before another one is given.
-  if ((kind === "connected" || kind === "failing") && !isShown) await troubleWith(showWho); // the next look tries again
+  if ((kind === "connected" || kind === "failing") && who === null) await troubleWith(showWho); // the next look tries again
 }
 
 async function begin(key) {
   await signIn(key);
   try {
-    await session();
+    lastKey = (await session()).key_id;
   } catch (error) {
     throw error.status === 401 ? new NotKept() : error;
   }
@@ -63,8 +70,8 @@ async function end() {
 }
 
 async function showWho() {
-  const who = await session();
-  isShown = true;
+  who = await session();
+  lastKey = who.key_id;
   byId("session-name").textContent = who.label ?? who.key_id ?? "";
   byId("session").hidden = who.key_id === null;
 }

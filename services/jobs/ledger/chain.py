@@ -25,7 +25,7 @@ LARGEST_BYTES: Final = 64 * 1024**2
 
 
 class Chain:
-    """The file ``<service>-<host>-<start>-<pid>-<4 hex>.jsonl``, 0600, in a directory of 0700.
+    """The file ``<service>-<host>-<start>-<pid>-<8 hex>.jsonl``, 0600, in a directory of 0700.
 
     Made by the first ``append``. Continued in another file, which vouches for it, when it is large, so that retention
     and restoring find years of one process in pieces; and where somebody took file or directory away.
@@ -120,4 +120,4 @@ class Chain:
 def _file_name(service: str) -> str:
     host = re.sub(r"[^A-Za-z0-9.]", "-", socket.gethostname())[:40]
     started = f"{utc_now():%Y%m%dT%H%M%S}Z"
-    return f"{service}-{host}-{started}-{os.getpid()}-{secrets.token_hex(2)}{SUFFIX}"
+    return f"{service}-{host}-{started}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"

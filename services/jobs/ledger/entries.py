@@ -45,6 +45,8 @@ class AuditEvent(StrEnum):
     TARGET_FORGOTTEN = "target_forgotten"  # 110100: an operator dropped what a target was owed, which is served no more
     BUNDLE_ACTIVATED = "bundle_activated"  # 110100: from now on another bundle scores
     BUNDLE_REFUSED = "bundle_refused"  # 110113: a candidate failed its checks
+    POLICY_CHANGED = "policy_changed"  # 110100: another threshold decides a site's films; `policy` is what restores it
+    ASSESSED = "assessed"  # 110105: a reader said what a study shows; `assessment` and `standing` are what restores it
     KEY_CREATED = "key_created"  # 110137 User Security Attributes Changed
     KEY_REVOKED = "key_revoked"  # 110137
     RESTORED = "restored"  # 110100: results were rebuilt from the trail
@@ -75,6 +77,8 @@ DICOM_EVENTS: Final[Mapping[AuditEvent, str]] = {
     AuditEvent.TARGET_FORGOTTEN: "110100",
     AuditEvent.BUNDLE_ACTIVATED: "110100",
     AuditEvent.BUNDLE_REFUSED: "110113",
+    AuditEvent.POLICY_CHANGED: "110100",
+    AuditEvent.ASSESSED: "110105",
     AuditEvent.KEY_CREATED: "110137",
     AuditEvent.KEY_REVOKED: "110137",
     AuditEvent.RESTORED: "110100",

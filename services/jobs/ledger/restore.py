@@ -7,18 +7,16 @@ Place in the walk: after a loss. Any number may run at once, and every step may 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
-from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
@@ -27,16 +25,19 @@ from model.decision import Outcome
 from services.jobs import keys, lua
 from services.jobs.connection import bounded
 from services.jobs.errors import LedgerUnavailable, RecordCorrupt
-from services.jobs.ledger.decisions import LedgeredDecision
+from services.jobs.ledger.assessed import read_assessments
 from services.jobs.ledger.entries import AuditEvent, Head
 from services.jobs.ledger.heads import Heads
+from services.jobs.ledger.lost import LostFilm
+from services.jobs.ledger.policies import read_policies
 from services.jobs.ledger.reading import LedgeredFilm, read_films
 from services.jobs.ledger.rejections import read_rejections
 from services.jobs.ledger.trail import AuditTrail
 from services.jobs.ledger.verify import Verification, verify
-from services.jobs.queue.scripted import OUR_FAULT
+from services.jobs.lost_assessments import ASSESSED_LIVE, LostAssessments
+from services.jobs.policies import Policies
 from services.jobs.records import Job
-from services.jobs.stored import dump_job, load_job
+from services.jobs.stored import load_job
 
 logger = logging.getLogger(__name__)
 
@@ -64,15 +65,23 @@ class Restored(StrEnum):
 class LedgerReader:
     """Reads the trail when something is missing, and gives Redis back what it says.
 
-    With ``patience_seconds`` a look at the trail that takes longer counts as failed: films wait behind it.
+    With ``patience_seconds`` a look at the trail that takes longer counts as failed: films wait behind it. With
+    ``trusts_marks`` a Redis that was told all that the trail says is not told again; one that was brought back from an
+    older copy says the same, and knows nothing of what came after.
     """
 
     def __init__(
-        self, redis: Redis, trail: AuditTrail, *, patience_seconds: float | None = LONGEST_LOOK_SECONDS
+        self,
+        redis: Redis,
+        trail: AuditTrail,
+        *,
+        patience_seconds: float | None = LONGEST_LOOK_SECONDS,
+        trusts_marks: bool = True,
     ) -> None:
         self._redis = redis
         self._trail = trail
         self._patience_seconds = patience_seconds
+        self.trusts_marks = trusts_marks
         # Its own: looks that a disk holds for ever would take one after another of the threads that films need.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit-reader")
         self._heads = Heads(redis)
@@ -97,7 +106,7 @@ class LedgerReader:
             facts = {"action": "ledger_unsound", "findings": len(report.findings)}
             logger.error("audit trail is not sound, films are scored again", extra=facts)
             return set()
-        ends = await self._restore_all([_Lost(wanted[film_id], film, True) for film_id, film in films.items()])
+        ends = await self._restore_all([LostFilm(wanted[film_id], film, True) for film_id, film in films.items()])
         if count := sum(end is Restored.RESTORED for end in ends.values()):
             self._trail.note(AuditEvent.RESTORED, count=count)
         return {film_id for film_id, end in ends.items() if end in (Restored.RESTORED, Restored.KNOWN)}
@@ -121,9 +130,28 @@ class LedgerReader:
 
     async def rejected_objects(self) -> dict[str, set[str]]:
         """Return the SOPInstanceUIDs that rejection notes of the last 31 days name, by site; raises as ``restore``."""
-        heads = await self._heads.known()
-        since_ms = _since_ms(is_trusted=True)
-        return await self._look(partial(read_rejections, self._trail.directory, heads, since_ms=since_ms))
+        return await self.look(partial(read_rejections, since_ms=_since_ms(is_trusted=True)))
+
+    async def restore_policies(self) -> None:
+        """Give Redis back the policies of the trail, where it does not know of them; raises as ``restore``."""
+        policies = Policies(self._redis)
+        if not (self.trusts_marks and await policies.is_known()):
+            if await policies.restore(await self.look(read_policies)):
+                logger.warning("policies restored from the trail", extra={"action": "policies_restored"})
+            await policies.note_known()
+
+    async def restore_assessments(self) -> None:
+        """Give Redis back what readers said, where it does not know of it; raises as ``restore``."""
+        lost = LostAssessments(self._redis)
+        if not (self.trusts_marks and await lost.is_known()):
+            since_ms = int(1000 * (time.time() - ASSESSED_LIVE.total_seconds()))
+            if await lost.give_back(await self.look(partial(read_assessments, since_ms=since_ms))):
+                logger.warning("assessments restored from the trail", extra={"action": "assessments_restored"})
+            await lost.note_known()
+
+    async def look(self, read: Callable[[Path, Mapping[str, Head]], _Seen]) -> _Seen:
+        """Return what somebody reads in the trail, by its directory and known heads; raises as ``restore``."""
+        return await self._look(partial(read, self._trail.directory, await self._heads.known()))
 
     async def verify(self) -> Verification:
         """Return whether the whole trail is sound; raise QueueUnavailable or LedgerUnavailable."""
@@ -166,7 +194,9 @@ class LedgerReader:
             is_wanted=lambda film_id: int(film_id[:8], 16) % looks == look,
             since_ms=_since_ms(is_trusted=is_trusted),
         )
-        lost = [_Lost(film.decisions[-1].job, film, False) for film in films.values() if is_trusted or _is_safe(film)]
+        lost = [
+            LostFilm(film.decisions[-1].job, film, False) for film in films.values() if is_trusted or _is_safe(film)
+        ]
         ends = Counter((await self._restore_all(lost)).values())
         ends[Restored.UNTRUSTED] += len(films) - len(lost)
         return ends
@@ -185,7 +215,7 @@ class LedgerReader:
         except TimeoutError as error:
             raise LedgerUnavailable("the audit trail takes too long to read") from error
 
-    async def _restore_all(self, lost: Sequence[_Lost]) -> dict[str, Restored]:
+    async def _restore_all(self, lost: Sequence[LostFilm]) -> dict[str, Restored]:
         ends: dict[str, Restored] = {}
         for start in range(0, len(lost), _AT_ONCE):
             page = lost[start : start + _AT_ONCE]
@@ -193,51 +223,11 @@ class LedgerReader:
             ends |= {one.job.id: answer for one, answer in zip(page, answers, strict=True)}
         return ends
 
-    async def _restore_one(self, lost: _Lost) -> Restored:
+    async def _restore_one(self, lost: LostFilm) -> Restored:
         if lost.film.is_open:
             return Restored.REOPENED
         async with bounded(_PATIENCE_SECONDS):
             return Restored(await self._script(keys=[keys.OPEN], args=lost.arguments()))
-
-
-@dataclass(frozen=True)
-class _Lost:
-    """A film to restore: how it came in, what the trail says of it, and whether its payload is there."""
-
-    job: Job
-    film: LedgeredFilm
-    has_payload: bool
-
-    def arguments(self) -> list[str | int]:
-        """Return the arguments of ``restore.lua``."""
-        job, decision = self.job, self.film.decisions[-1]
-        result = decision.result
-        return [
-            *(job.id, dump_job(job), job.payload if self.has_payload else "", job.priority, job.site, job.study_uid),
-            *(job.submitted_ms, job.payload_bytes),
-            *(result.outcome, result.reason or "", int(result.reason in OUR_FAULT), result.model_dump_json()),
-            *(decision.counted or "", decision.done_ms, decision.done_by),
-            *("" if decision.taken_ms is None else decision.taken_ms, decision.attempts),
-            *_history(self.film),
-        ]
-
-
-def _history(film: LedgeredFilm) -> list[str]:
-    """Return the earlier decisions as ``rescore.lua`` keeps them, oldest first."""
-    return [_entry(past, film.replaced_ms(past, after)) for past, after in pairwise(film.decisions)]
-
-
-def _entry(past: LedgeredDecision, replaced_ms: int) -> str:
-    entry: dict[str, str] = {
-        "result": past.result.model_dump_json(),
-        "done_ms": str(past.done_ms),
-        "attempts": str(past.attempts),
-        "done_by": past.done_by,
-        "replaced_ms": str(replaced_ms),
-    }
-    entry |= {"counted": past.counted} if past.counted is not None else {}
-    entry |= {"taken_ms": str(past.taken_ms)} if past.taken_ms is not None else {}
-    return json.dumps(entry)
 
 
 def _since_ms(*, is_trusted: bool) -> int:

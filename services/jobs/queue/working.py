@@ -121,12 +121,23 @@ class Working(Scripted):
             jobs += [] if suspect is None else [suspect]
         return jobs
 
-    async def reap(self, consumer: str, *, idle_ms: int, holding: Iterable[str] = ()) -> TakenJob | None:
+    async def has_suspects(self, consumer: str, *, idle_ms: int, holding: Iterable[str] = ()) -> bool:
+        """Return whether ``reap`` has something to do. Takes nothing.
+
+        A worker asks, finishes what it holds, and reaps then: a suspect that it held meanwhile would be blamed for
+        whatever the worker died of. ``holding`` names the films that it works on: after an outage of Redis they look
+        silent, too. A suspect of whose reap the consumer never heard is given back first, or it would be nobody's.
+        """
+        if ("reap", consumer) in self._unanswered:
+            await self.release(consumer, [])
+        return bool(await self._run("suspects", idle_ms, *holding))
+
+    async def reap(self, consumer: str, *, idle_ms: int) -> TakenJob | None:
         """Take over one job whose worker was silent for ``idle_ms``, counted as a crash; run it alone.
 
-        ``holding`` names the films that the caller itself works on: after an outage of Redis they look silent, too.
+        For a consumer that holds nothing: its own films could have been silent for so long.
         """
-        jobs = await self._handed_out("reap", consumer, idle_ms, *holding)
+        jobs = await self._handed_out("reap", consumer, idle_ms)
         return next(iter(_readable(jobs)), None)
 
     async def announce(self, status: WorkerStatus) -> None:

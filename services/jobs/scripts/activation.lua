@@ -23,12 +23,30 @@ local function refuse(code)
   revise()
 end
 
+-- Sites that decide by a policy of their own, and have none for this model: they would fall back to a point that nobody
+-- there has chosen. Returns nil where there are none.
+local function without_policy(digest)
+  local missing, seen = {}, {}
+  local all = redis.call('HGETALL', POLICIES)
+  for at = 1, #all, 2 do
+    local site = string.match(all[at], '^(.+)|%x+$')
+    if site and not seen[site] then
+      seen[site] = true
+      if redis.call('HEXISTS', POLICIES, site .. '|' .. digest) == 0 then missing[#missing + 1] = site end
+    end
+  end
+  table.sort(missing)
+  return missing[1] and 'missing ' .. table.concat(missing, ' ')
+end
+
 local steps = {}
 
 function steps.propose(attempt, digest, by, for_ms, seen_revision)
   if field('attempt') == attempt then return 'ok' end
   if field('candidate') then return 'busy' end
   if revision_before ~= tonumber(seen_revision) then return 'changed' end
+  local missing = without_policy(digest)
+  if missing then return missing end
   local now = now_ms()
   redis.call('HSET', BUNDLE, 'candidate', digest, 'attempt', attempt, 'candidate_by', by,
     'candidate_ms', string.format('%.0f', now), 'until_ms', string.format('%.0f', now + tonumber(for_ms)))
@@ -42,6 +60,8 @@ function steps.activate(attempt, served)
     return field('active_attempt') == attempt and 'ok' or 'gone'
   end
   local digest, by, before = field('candidate'), field('candidate_by'), field('active') or served
+  local missing = without_policy(digest) -- a site may have chosen its first policy since this was proposed
+  if missing then return missing end
   without_candidate()
   if before ~= '' and before ~= digest then redis.call('HSET', BUNDLE, 'previous', before) end
   redis.call('HSET', BUNDLE, 'active', digest, 'active_by', by, 'active_attempt', attempt,

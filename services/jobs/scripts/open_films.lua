@@ -25,6 +25,18 @@ local function leave_open(film)
   if redis.call('HINCRBY', OPEN_OF_SITE, film.site, -1) <= 0 then redis.call('HDEL', OPEN_OF_SITE, film.site) end
 end
 
+-- A site's films that were scored last, on which a threshold is tried out before it decides. What is not scored, or not
+-- any more, is none of them; whose record has expired is passed over by whoever looks.
+local RECENT_KEPT = 5000
+local function note_recent(film, verdict, done_ms)
+  local key = recent_key(film.site)
+  redis.call('ZREM', key, film.id)
+  if verdict.outcome == 'not_assessed' then return end
+  redis.call('ZADD', key, done_ms, film.id)
+  redis.call('ZREMRANGEBYRANK', key, 0, -RECENT_KEPT - 1)
+  redis.call('EXPIRE', key, RECORD_SECONDS)
+end
+
 -- Gives a film its outcome: record, roll-up, and its place among those that we failed.
 local function settle(film, verdict, done_ms, by)
   local key = instance(film.id)
@@ -33,6 +45,7 @@ local function settle(film, verdict, done_ms, by)
   redis.call('HINCRBY', key, 'commits', 1)
   for _, part in ipairs({ key, history(film.id) }) do redis.call('EXPIRE', part, RECORD_SECONDS) end
   index_sop(film)
+  note_recent(film, verdict, done_ms)
   count_done(film, verdict)
   if verdict.is_dead then
     redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_KEPT, '*', 'id', film.id, 'reason', verdict.reason)

@@ -2,7 +2,7 @@
 -- ARGV: age in ms, how many to look at per list, and where among those of that age: from 0, the oldest, to below 1. The
 -- caller draws it, because many old studies that live on (scored again, sent with a wrong clock) must not hide others.
 -- Returns how many studies left.
-local CLASSES = { 'flagged', 'not_assessed', 'pending', 'not_flagged' }
+local CLASSES = { 'flagged', 'not_assessed', 'pending', 'not_flagged', 'blind' }
 local size, at = tonumber(ARGV[2]), tonumber(ARGV[3])
 local before = now_ms() - tonumber(ARGV[1])
 

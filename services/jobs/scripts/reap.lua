@@ -1,14 +1,12 @@
 -- Hands over one film whose worker fell silent. It is counted before it runs, because a film that kills its worker
 -- cannot be counted afterwards. Suspects that were given back in good order are not counted again.
--- ARGV: consumer, token, idle ms, then the ids that the caller itself still works on. Returns {} or {job}.
+-- ARGV: consumer, token, idle ms. Returns {} or {job}.
 local consumer, token, idle_ms = ARGV[1], ARGV[2], ARGV[3]
 local caller = consumer .. ':reap'
 
 local again = repeated(caller, consumer, token)
 if again then return again end
 
-local held = {}
-for at = 4, #ARGV do held[ARGV[at]] = true end
 local now = now_ms()
 
 local function claim(priority, mid, owner)
@@ -17,10 +15,9 @@ local function claim(priority, mid, owner)
     free(priority, mid)
     return nil
   end
-  local is_aside = owner == ASIDE
-  if held[film.id] or (is_aside and film.crashes == 0) then return nil end
+  if not is_suspect(film, owner) then return nil end
   redis.call('XCLAIM', stream(priority), GROUP, consumer, 0, mid, 'JUSTID')
-  if not is_aside then film.crashes = redis.call('HINCRBY', instance(film.id), 'crashes', 1) end
+  if owner ~= ASIDE then film.crashes = redis.call('HINCRBY', instance(film.id), 'crashes', 1) end
   mark_running(film, now)
   remember(caller, token, { { id = film.id, priority = priority, mid = mid, taken_ms = now } })
   return { handed_out(film, mid, now) }

@@ -1,12 +1,22 @@
 -- What a study amounts to, kept as counters, and its place in the worklist. Every change is an event.
 
+-- Pages are kept by it, at gateways and in browsers.
+local function raise_revision() redis.call('SET', REVISION, raised(redis.call('GET', REVISION))) end
+
 local function publish(film, state, outcome)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'id', film.id, 'state', state, 'outcome', outcome,
     'study', film.study, 'site', film.site)
-  -- Never behind the clock's microseconds, so that a Redis that lost everything, or the end of its file, repeats no old
-  -- revision: pages are kept by it, at gateways and in browsers.
-  local now, before = redis.call('TIME'), tonumber(redis.call('GET', REVISION)) or 0
-  redis.call('SET', REVISION, string.format('%.0f', math.max(before + 1, now[1] * 1e6 + now[2])))
+  raise_revision()
+end
+
+-- Names a study that has no open film, or no film at all, to those who count decided studies (standing.lua). By a
+-- number that only grows, so that what settles again while it is being counted is counted again. Without a gateway
+-- nobody takes them away: the oldest go, whatever they were decided as, and are missing in the counts.
+local SETTLED_KEPT = 200000
+local function note_settled(site, study)
+  local member = site .. '|' .. study
+  redis.call('ZADD', SETTLED, raised(redis.call('ZSCORE', SETTLED, member)), member)
+  redis.call('ZREMRANGEBYRANK', SETTLED, 0, -SETTLED_KEPT - 1)
 end
 
 -- DESIGN §6: flagged > not_assessed > pending > not_flagged. A lateral beside a scored frontal does not rank.
@@ -27,6 +37,7 @@ local function reindex(site, study)
   for _, priority in ipairs(PRIORITIES) do redis.call('ZREM', waiting_key(site, priority), study) end
   if not oldest[1] then -- every film was withdrawn
     redis.call('DEL', key)
+    note_settled(site, study)
     return
   end
   local class = roll_up({
@@ -39,7 +50,11 @@ local function reindex(site, study)
   redis.call('HSET', key, 'site', site, 'study', study, 'priority', priority, 'class', class, 'place', place,
     'submitted_ms', oldest[2], 'updated_ms', now_ms())
   local has_open_films = (tonumber(field[5]) or 0) > 0
-  if has_open_films then redis.call('ZADD', waiting_key(site, priority), oldest[2], study) end
+  if has_open_films then
+    redis.call('ZADD', waiting_key(site, priority), oldest[2], study)
+  else
+    note_settled(site, study)
+  end
   for _, part in ipairs({ key, members }) do
     if has_open_films then redis.call('PERSIST', part) else redis.call('EXPIRE', part, STUDY_SECONDS) end
   end

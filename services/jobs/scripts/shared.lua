@@ -2,7 +2,7 @@
 --
 -- Redis out of memory refuses the first write of a script that could grow it, and only the first. So every script
 -- starts with a write that frees (XACK, XDEL, ZREM, XCLAIM): what is held can always be finished. All but those that
--- bring new work (submit, rescore, restore of a film that is lost, reject): they are refused whole.
+-- bring something new (submit, rescore, restore of a film that is lost, reject, assess): they are refused whole.
 
 local ASIDE = 'released' -- consumer of entries that nobody holds: given back, or suspects waiting to run alone
 local ASIDE_IDLE_MS = 999999999
@@ -20,12 +20,21 @@ local function worklist_key(site, priority, class)
   return TAG .. ':worklist:' .. site .. '|' .. priority .. '|' .. class
 end
 local function waiting_key(site, priority) return TAG .. ':waiting:' .. site .. '|' .. priority end
+local function policy_history(site) return TAG .. ':policy:' .. site end
+local function recent_key(site) return TAG .. ':recent:' .. site end
 local function sop_key(site, sop) return TAG .. ':sop:' .. site .. '|' .. sop end
 
 -- Redis' own clock: hosts disagree.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A number that every change raises. Never behind the clock's microseconds, of which a script and its way to the client
+-- take several, so that a Redis that lost everything, or the end of its file, repeats no number that somebody has seen.
+local function raised(before)
+  local time = redis.call('TIME')
+  return string.format('%.0f', math.max((tonumber(before) or 0) + 1, time[1] * 1e6 + time[2]))
 end
 
 local function film_of(id)
@@ -103,6 +112,11 @@ end
 local function enqueue(id, priority)
   local mid = redis.call('XADD', stream(priority), '*', 'id', id)
   redis.call('HSET', instance(id), 'mid', mid, 'state', 'queued')
+end
+
+-- Whether reap hands out the film of a silent entry. What was given back in good order waits for take.
+local function is_suspect(film, owner)
+  return owner ~= ASIDE or film.crashes > 0
 end
 
 -- What a worker is told of a job; services/jobs/queue/working.py reads it.

@@ -75,6 +75,26 @@ class ApiSettings(BaseSettings):
         default=True,
         description="Whether browsers send the page's cookie over HTTPS only (and on loopback). Off without TLS.",
     )
+    policy_sensitivity_floor: float = Field(
+        default=0.95,
+        ge=0.0,
+        le=1.0,
+        description="A policy whose threshold is less sensitive on the model's test patients is refused with 422, "
+        "unless a reason is given.",
+    )
+    blind_share: float = Field(
+        default=0.02,
+        ge=0.0,
+        le=1.0,
+        description="Share of decided studies that are drawn to be read without their outcome; 0 draws none, and then "
+        "nobody learns what is missed. The same at every gateway.",
+    )
+    blind_seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**63 - 1,
+        description="By this number studies are drawn; who knows it knows which. The same at every gateway.",
+    )
     header_seconds: float = Field(
         default=10.0, gt=0, le=300, description="A request whose headers take longer is cut off with 408."
     )

@@ -11,7 +11,7 @@ import pytest
 
 from model.errors import Reason
 from services.api.app import create_app
-from services.api.page import read_page
+from services.api.page import START, read_page
 from services.jobs.settings import ApiSettings, AuditSettings, QueueSettings, RedisSettings, SpoolSettings
 from tests.support.access import make_key
 
@@ -58,7 +58,7 @@ async def test_file_that_has_not_changed_is_not_sent_again(client: httpx.AsyncCl
     first = await client.get("/web/app.js")
     again = await client.get("/web/app.js", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    other = await client.get("/web/style.css", headers={"If-None-Match": first.headers["etag"]})
+    other = await client.get("/web/base.css", headers={"If-None-Match": first.headers["etag"]})
     assert other.status_code == 200
 
 
@@ -79,10 +79,57 @@ def test_every_reason_has_its_meaning_for_the_page() -> None:
     assert all(f'"{reason}"' in text for reason in Reason)
 
 
+def imported_by(module: str) -> list[str]:
+    """Return the modules that one cannot begin without."""
+    return re.findall(r'from "\./([^"]+)"', (WEB / module).read_text())
+
+
 def test_modules_import_only_modules_that_exist() -> None:
     for module in WEB.glob("*.js"):
-        for imported in re.findall(r'from "\./([^"]+)"', module.read_text()):
+        later = re.findall(r'import\("\./([^"]+)"\)', module.read_text())
+        for imported in imported_by(module.name) + later:
             assert (WEB / imported).exists(), f"{module.name} imports {imported}"
+
+
+def test_start_names_every_module_of_the_worklist_so_that_none_waits_for_another() -> None:
+    start = (WEB / START).read_text()
+    begun = re.findall(r'<script type="module"[^>]* src="/web/([^"]+)"', start)
+    needed, ahead = set(), {*begun, "worklist.js"}
+    while ahead:
+        module = ahead.pop()
+        needed.add(module)
+        ahead |= set(imported_by(module)) - needed
+    assert re.findall(r'<link rel="modulepreload" href="/web/([^"]+)"', start) == sorted(needed - set(begun))
+
+
+def test_start_names_every_style_sheet() -> None:
+    sheets = re.findall(r'<link rel="stylesheet" href="/web/([^"]+)"', (WEB / START).read_text())
+    assert sorted(sheets) == sorted(path.name for path in WEB.glob("*.css"))
+
+
+@pytest.mark.parametrize(
+    ("offered", "is_compressed"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("gzip;q=0", False), ("identity", False), ("gzip ; q=0.0, br", False)],
+)
+async def test_file_comes_compressed_to_those_who_can_read_it(
+    client: httpx.AsyncClient, offered: str, is_compressed: bool
+) -> None:
+    answer = await client.get("/web/app.js", headers={"Accept-Encoding": offered})
+    assert answer.headers.get("content-encoding") == ("gzip" if is_compressed else None)
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.content == (WEB / "app.js").read_bytes()
+    assert (int(answer.headers["content-length"]) < len(answer.content)) is is_compressed
+
+
+async def test_tag_of_a_compressed_file_is_that_of_the_plain_one(client: httpx.AsyncClient) -> None:
+    tags = set()
+    for offered in ("gzip", "identity"):
+        answer = await client.get("/web/app.js", headers={"Accept-Encoding": offered})
+        tags.add(answer.headers["etag"])
+    (tag,) = tags
+    assert tag.startswith("W/")
+    again = await client.get("/web/app.js", headers={"Accept-Encoding": "identity", "If-None-Match": tag})
+    assert again.status_code == 304
 
 
 def test_files_name_no_address_and_no_verdict_of_health() -> None:
@@ -95,3 +142,7 @@ def test_files_name_no_address_and_no_verdict_of_health() -> None:
 def test_no_string_ever_becomes_markup() -> None:
     for module in WEB.glob("*.js"):
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", module.read_text())
+
+
+def test_whole_page_is_small_on_the_wire() -> None:
+    assert sum(len(file.compressed) for file in read_page().values()) <= 200 * 1024

@@ -12,6 +12,8 @@ from services.jobs.errors import JobsError, QueueFull, QueueUnsafe, RecordCorrup
 _OF_OTHERS = {
     *("JobsError", "JobNotFound", "StudyNotFound", "PictureGone", "NotRescorable", "MediaTypeMismatch"),
     *("ClaimsNotAllowed", "FilmWithdrawn", "LedgerUnavailable", "ActivationConflict", "BundleInUse", "PortTaken"),
+    *("PolicyChanged", "ModelNotKnown", "BelowSensitivityFloor", "PoliciesMissing"),
+    *("StudyNotScored", "NotBlind", "TooManyAssessments"),
 }
 
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import uvloop
 from redis import exceptions
 
 from services.jobs.connection import connect_gateway, translate_redis_errors
@@ -34,9 +35,23 @@ def test_every_error_of_redis_becomes_queue_unavailable(error: Exception) -> Non
     assert translated.value.__cause__ is error
 
 
-def test_errors_of_our_own_pass_the_wall_unchanged() -> None:
-    with pytest.raises(KeyError), translate_redis_errors():
-        raise KeyError("ours")
+@pytest.mark.parametrize("error", [KeyError("ours"), RuntimeError("ours")])
+def test_errors_of_our_own_pass_the_wall_unchanged(error: Exception) -> None:
+    with pytest.raises(type(error)), translate_redis_errors():
+        raise error
+
+
+def test_connection_that_ends_in_mid_handshake_becomes_queue_unavailable() -> None:
+    async def write_to_a_closed_connection() -> None:
+        async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as listener:
+            _, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+            writer.transport.abort()
+            await asyncio.sleep(0)
+            with translate_redis_errors():
+                writer.writelines([b"as redis-py does"])
+
+    with pytest.raises(QueueUnavailable, match="the handler is closed"):
+        uvloop.run(write_to_a_closed_connection())
 
 
 async def test_unreachable_redis_is_reported_within_the_patience(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def test_a_slope_times_its_way_is_what_the_function_rose(start: float, rise: flo
         (softplus_slopes, lambda value: np.logaddexp(0, value)),
     ):
         risen = float(function(end) - function(np.float64(start)))
-        assert float(slopes(begin, way)) * rise == pytest.approx(risen, abs=1e-6, rel=1e-6)
+        # Between 16 and 32 the sum of both alone is rounded by up to 1e-6 in float32.
+        assert float(slopes(begin, way)) * rise == pytest.approx(risen, abs=3e-6, rel=1e-6)
 
 
 def test_probabilities_of_the_runtime_never_fall_where_logits_rise_and_stay_within_bounds() -> None:
