@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
-from services.jobs import keys
 from services.jobs.connection import connect_gateway
 from services.jobs.queue import JobQueue
 from services.jobs.spool import Spool
@@ -20,7 +20,7 @@ from tests.support.bar import tell_rows
 from tests.support.redis_server import RedisServer, redis_binaries
 
 GIBIBYTE = 1024**3
-_NO_LOSS = (keys.EPOCH, keys.REJECTIONS, keys.ASSESSMENTS_KNOWN)
+_BROWSER = "tests/browser/"
 
 # A machine that pauses is no fault of the example that it pauses in.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,6 +35,20 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Tell of a row when its test has ended; of two that run at a time, only the process above them has a terminal."""
     if report.when == "call" and "PYTEST_XDIST_WORKER" not in os.environ:
         tell_rows(report)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Of ``--dist loadfile``: give the files of the browser to one process, which starts one chromium and one stack."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class BrowserAtOnce(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _BROWSER if nodeid.startswith(_BROWSER) else super()._split_scope(nodeid)
+
+    return BrowserAtOnce(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +76,7 @@ def shared_redis_server(redis_binary: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def redis_server(shared_redis_server: RedisServer) -> RedisServer:
     """An empty Redis with AOF always and noeviction. Tests that end or restrict it take ``mortal_redis_server``."""
-    with shared_redis_server.client() as client:
-        # A gateway that lives on takes an emptied Redis for one that lost its memory, unless these stay: it would
-        # submit its films again, and tell of the rejections and assessments of earlier tests.
-        kept = {name: value for name in _NO_LOSS if (value := client.get(name)) is not None}
-        pipe = client.pipeline(transaction=True)
-        pipe.flushall()
-        for name, value in kept.items():
-            pipe.set(name, str(value))
-        pipe.execute()
+    shared_redis_server.empty()
     return shared_redis_server
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 from model.decoding.header import ImageFormat
-from model.decoding.inspect import inspect_header
 from model.errors import ImageError
 
 _PNG_HEAD_BYTES: Final = 33  # signature and IHDR, which must come first (PNG 3rd edition, 5.6)
@@ -86,6 +85,9 @@ def template_of(content: bytes) -> Template:
     CannotStamp
         If its bytes cannot be made to differ without changing what it shows.
     """
+    # Imported here: it brings pydicom, which would slow down every other command.
+    from model.decoding.inspect import inspect_header
+
     try:
         header = inspect_header(content)
     except ImageError as error:

@@ -16,7 +16,7 @@ import pytest
 
 from services.dicom.codes import Status
 from tests.bar.conftest import MeasureRow
-from tests.support.dimse import DimseProcess, send
+from tests.support.dimse import DimseProcess, answered, send
 from tests.support.films import dicom_film
 from tests.support.gateway import wait_until
 from tests.support.ports import free_ports
@@ -29,6 +29,9 @@ LARGE_SIDE: Final = 3072  # 18 MiB of pixels: ten of them are more than the list
 KILLS: Final = 8
 KILLED_FILMS: Final = 300
 SECONDS: Final = 300.0
+# pynetdicom's sender takes the answer that it waits for for a request now and then, where its threads are late
+# (its association.py, _run_reactor: `_is_paused` is still set when it goes on), and gives the association up.
+MOST_SENT_AGAIN: Final = 2
 # Of each association: a mebibyte of its film, and what its PDUs take while they are read; and the allocator's share.
 MEMORY_BYTES: Final = ASSOCIATIONS * 8 * MEBIBYTE
 
@@ -42,15 +45,22 @@ def large_films(count: int) -> list[bytes]:
     return [dicom_film(pixels, seed=seed) for seed in range(count)]
 
 
-def send_side_by_side(port: int, films: Sequence[bytes]) -> list[int]:
-    """Send the films in so many associations at once; return their statuses."""
+def send_side_by_side(port: int, films: Sequence[bytes]) -> tuple[list[int], int]:
+    """Send the films in so many associations at once; return their statuses, and how many had to be sent again."""
     shares = [films[start::ASSOCIATIONS] for start in range(ASSOCIATIONS)]
     with ThreadPoolExecutor(ASSOCIATIONS) as senders:
-        return [
-            int(answer.Status)
-            for answers in senders.map(lambda share: send(port, *share), shares)
-            for answer in answers
-        ]
+        ends = list(senders.map(lambda share: _send_all(port, share), shares))
+    return [status for statuses, _ in ends for status in statuses], sum(again for _, again in ends)
+
+
+def _send_all(port: int, films: Sequence[bytes]) -> tuple[list[int], int]:
+    """Send the films in one association; where a film got no answer, in another one from that film on."""
+    statuses: list[int] = []
+    again = -1
+    while len(statuses) < len(films) and again < MOST_SENT_AGAIN:
+        again += 1
+        statuses += answered(port, films[len(statuses) :])
+    return statuses, again
 
 
 def peak_bytes(process: DimseProcess) -> int:
@@ -76,12 +86,13 @@ def test_many_associations_at_once_lose_nothing_and_hold_little(
         process.wait_ready()
         before_bytes = peak_bytes(process)
         began = time.monotonic()
-        statuses = send_side_by_side(process.port, small_films(FILMS))
+        statuses, again = send_side_by_side(process.port, small_films(FILMS))
         row.note("films_per_second", round(FILMS / (time.monotonic() - began), 1))
         row.mark("successes", statuses.count(Status.SUCCESS), exactly=FILMS)
         process.wait_idle()
-        statuses = send_side_by_side(process.port, large_films(ASSOCIATIONS))
+        statuses, large_again = send_side_by_side(process.port, large_films(ASSOCIATIONS))
         row.mark("large_successes", statuses.count(Status.SUCCESS), exactly=ASSOCIATIONS)
+        row.mark("sent_again", again + large_again, at_most=MOST_SENT_AGAIN)
         row.mark("payloads", len(set(payloads(process))), exactly=FILMS + ASSOCIATIONS)
         with mortal_redis_server.client() as client:
             row.mark("queued", client.zcard("{cxr}:open"), exactly=FILMS + ASSOCIATIONS)

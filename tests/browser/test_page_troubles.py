@@ -58,14 +58,14 @@ def test_service_that_cannot_know_is_never_shown_as_an_empty_worklist(
     page.choose(png_film(seed=3))
     page.send()
     see_worklist(page)
-    page.wait_for(f"{LINE} .badge.overdue", "Overdue")
+    page.look_until(f"{LINE} .badge.overdue", "Overdue")
     mortal_redis_server.kill()
-    page.wait_for(".connection.failing")
+    page.look_until(".connection.failing")
     page.wait_for("#stale", "What you see is that of")
     assert page.page.locator(LINE).count() == 1
     assert page.text("#worklist-note") == ""
     mortal_redis_server.start()
-    page.wait_for(".connection.connected")
+    page.look_until(".connection.connected")
 
 
 def sign_in(page: WatchedPage, key: str) -> None:

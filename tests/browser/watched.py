@@ -10,10 +10,17 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.finding_bundles import FINDINGS
+from tests.support.gateway import wait_until
 
 WAIT_MS = 60_000  # a service may start again meanwhile
 # A study's row; the rows of the groups' names have none.
 LINE = "#worklist .line[data-study]"
+# Chromium draws the list below its address bar as pages of its own: two more in each new window, which cost as much
+# as ours. The others are playwright's, which are lost where a list is given: what might change how a page is shown.
+_NO_OWN_PAGES = (
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,"
+    "HttpsUpgrades,MediaRouter,OptimizationHints,PaintHolding,Translate"
+)
 # Chromium's own words for an answer of 4xx or 5xx; a test says which it has provoked.
 _REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 _NO_ANSWER = re.compile(r"Failed to load resource: net::ERR_(CONNECTION|EMPTY|SOCKET|INCOMPLETE)")
@@ -33,7 +40,7 @@ def open_browser(executable: str) -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         # A container's root has no sandbox to offer; what is opened is our own page.
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", _NO_OWN_PAGES])
         yield browser
         browser.close()
 
@@ -112,6 +119,16 @@ class WatchedPage:
         """Have the worklist asked for at once, as on coming back to the page, and wait for an answer."""
         with self.page.expect_response("**/v1/studies?*"):
             self.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+
+    def look_until(self, selector: str, text: str = "") -> None:
+        """Have the worklist asked for until this is seen, which the page would do by itself every few seconds."""
+        found = self.page.locator(selector).filter(has_text=text).first
+
+        def is_seen() -> bool:
+            self.look_again()
+            return bool(found.is_visible())
+
+        wait_until(is_seen, what=f"{selector} {text}")
 
     def wait_for(self, selector: str, text: str = "") -> Any:
         """Return the first element that appears there, with this text in it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,17 @@ import redis
 
 from services.jobs import keys
 from services.standalone.data_directory import socket_of
+from tests.support.command_line import cxr_triage
 from tests.support.films import png_film
 from tests.support.gateway import environment, wait_until
-from tests.support.ledger import entries_in, lines_of, write_chain
+from tests.support.ledger import entries_in, heads_in, lines_of, write_chain
 from tests.support.stack import StackProcess, wait_gone
 
 PNG = {"Content-Type": "image/png"}
 
 
 def audit(stack: StackProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "services.cli", "audit", *arguments, "--data-dir", str(stack.data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120)
+    return cxr_triage("audit", *arguments, "--data-dir", stack.data_dir)
 
 
 def redis_of(stack: StackProcess) -> redis.Redis:
@@ -45,10 +44,17 @@ def send(client: httpx.Client, *seeds: int) -> list[dict[str, Any]]:
 
 
 def wait_written(stack: StackProcess, films: int) -> None:
-    """Wait until so many outcomes are in the trail and off the outbox."""
+    """Wait until so many outcomes are in the trail and off the outbox, and Redis has been told where the chains end."""
     with redis_of(stack) as client:
         wait_until(lambda: Counter(one["event"] for one in entries(stack))["finished"] >= films, what="the entries")
         wait_until(lambda: client.zcard(keys.LEDGER_DUE) == 0, what="an empty outbox")
+        wait_until(
+            lambda: (
+                client.hgetall(keys.LEDGER_HEADS)
+                == {name: str(head) for name, head in heads_in(stack.data_dir / "audit").items()}
+            ),
+            what="the ends of all chains",
+        )
 
 
 def test_what_is_done_with_films_is_written_down(tiny_bundle_directory: Path, tmp_path: Path) -> None:
@@ -173,8 +179,7 @@ def test_wrong_setting_is_not_called_a_missing_redis(tmp_path: Path) -> None:
 
 
 def verify_in(data_dir: Path, settings: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "services.cli", "audit", "verify", *options, "--data-dir", str(data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, env=settings, timeout=120)
+    return cxr_triage("audit", "verify", *options, "--data-dir", data_dir, settings=settings)
 
 
 def test_place_without_a_trail_is_not_called_sound(tmp_path: Path) -> None:

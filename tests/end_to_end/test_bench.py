@@ -13,14 +13,14 @@ from benchmarks.service import Role, Service
 from services.jobs import keys
 from services.standalone.data_directory import socket_of
 from tests.end_to_end.test_cli import SCRIPT
+from tests.support.command_line import cxr_triage
 from tests.support.films import CT_STORAGE, dicom_film, jpeg_film, png_film
 from tests.support.gateway import environment, wait_until
 from tests.support.stack import StackProcess
 
 
 def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(SCRIPT), "bench", *map(str, arguments)]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=280)
+    return cxr_triage("bench", *arguments)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from model.bundle import read_bundle
 from services.commands.place import find_place
 from services.jobs.settings import SettingsError
 from tests.support.bundles import write_tiny_bundle
+from tests.support.command_line import cxr_triage
 from tests.support.films import png_film
-from tests.support.gateway import environment, wait_until
+from tests.support.gateway import wait_until
 from tests.support.ledger import entries_in
 from tests.support.stack import StackProcess
-
-SECONDS = 120.0
 
 
 @pytest.fixture
@@ -44,14 +42,7 @@ def bundle(stack: StackProcess, *arguments: str | Path) -> subprocess.CompletedP
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli", "bundle", *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    return cxr_triage("bundle", *arguments)
 
 
 def scored_by(stack: StackProcess, seed: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import commands, cxr_triage
 from tests.support.gateway import environment
 
 SCRIPT = Path(sys.executable).with_name("cxr-triage")
@@ -18,11 +19,17 @@ def run(*arguments: str, cwd: Path, **settings: object) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("command", [[], ["submit"], ["key", "new"]])
-def test_every_command_explains_itself_from_any_directory(command: list[str], tmp_path: Path) -> None:
-    answer = run(*command, "--help", cwd=tmp_path)
+def test_program_explains_itself_from_any_directory(tmp_path: Path) -> None:
+    answer = run("--help", cwd=tmp_path)
     assert answer.returncode == 0
     assert "Usage: cxr-triage" in answer.stdout
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_explains_itself(command: str) -> None:
+    answer = cxr_triage(*command.split(), "--help")
+    assert answer.returncode == 0
+    assert f"Usage: cxr-triage {command}" in answer.stdout
 
 
 def test_version_is_told(tmp_path: Path) -> None:
@@ -31,19 +38,19 @@ def test_version_is_told(tmp_path: Path) -> None:
 
 def test_wrong_usage_ends_with_2(tmp_path: Path) -> None:
     assert run("up", "--workers", "0", cwd=tmp_path).returncode == 2
-    assert run("submit", "not-there.png", cwd=tmp_path).returncode == 2
+    assert cxr_triage("submit", "not-there.png", cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize("url", ["notaurl", "ftp://host", "http://", "http://[::1"])
 def test_url_that_is_none_is_wrong_usage_in_one_line(url: str, tmp_path: Path) -> None:
     (tmp_path / "film.png").write_bytes(b"film")
-    answer = run("submit", "--url", url, "film.png", cwd=tmp_path)
+    answer = cxr_triage("submit", "--url", url, "film.png", cwd=tmp_path)
     assert answer.returncode == 2
     assert answer.stderr.splitlines() == ["cxr-triage submit: --url must be http:// or https:// and a host"]
 
 
 def test_new_key_is_printed_once_and_stored_hashed(tmp_path: Path) -> None:
-    answer = run("key", "new", "--file", "keys.json", "--role", "submit", cwd=tmp_path)
+    answer = cxr_triage("key", "new", "--file", "keys.json", "--role", "submit", cwd=tmp_path)
     assert answer.returncode == 0
     key = answer.stdout.strip()
     assert key.startswith("cxr_")

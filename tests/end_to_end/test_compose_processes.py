@@ -24,7 +24,7 @@ from tests.support.delivery import SECRET, hook
 from tests.support.deployment import FOLDER, compose
 from tests.support.dimse import send
 from tests.support.films import dicom_film, png_film
-from tests.support.gateway import CLIENT_SECONDS, wait_until
+from tests.support.gateway import plain_client, plain_get, wait_until
 from tests.support.receivers import Receiver
 from tests.support.tools import require_tools
 
@@ -60,7 +60,7 @@ def composed(dashboard: Receiver, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture
 def client(composed: Composed) -> Iterator[httpx.Client]:
     url = f"http://127.0.0.1:{composed.port(PORTS['api'])}"
-    with httpx.Client(base_url=url, trust_env=False, timeout=CLIENT_SECONDS, headers=bearer(composed.admin)) as found:
+    with plain_client(base_url=url, headers=bearer(composed.admin)) as found:
         yield found
 
 
@@ -100,9 +100,7 @@ def test_film_that_a_modality_sends_reaches_the_dashboard_of_the_targets_file(
     film = dicom_film(seed=7)
     study = dcmread(io.BytesIO(film)).StudyInstanceUID
     ready = f"http://127.0.0.1:{composed.port(PORTS['dimse-metrics'])}/health/ready"
-    wait_until(
-        lambda: httpx.get(ready, trust_env=False, timeout=CLIENT_SECONDS).is_success, what="the listener's readiness"
-    )
+    wait_until(lambda: plain_get(ready).is_success, what="the listener's readiness")
     assert [answer.Status for answer in send(composed.port(PORTS["dimse"]), film)] == [0x0000]
     (shown,) = client.get(f"/v1/studies/{study}").json()["instances"]
 
@@ -114,7 +112,7 @@ def test_film_that_a_modality_sends_reaches_the_dashboard_of_the_targets_file(
 
 def test_nobody_who_shows_no_key_gets_anything(composed: Composed, client: httpx.Client) -> None:
     for path in ("/v1/studies", "/metrics"):
-        assert httpx.get(f"{client.base_url}{path}", trust_env=False, timeout=CLIENT_SECONDS).status_code == 401
+        assert plain_get(f"{client.base_url}{path}").status_code == 401
 
 
 def test_prometheus_scrapes_every_service_with_the_key_that_was_made_for_it(composed: Composed) -> None:
@@ -172,7 +170,7 @@ def ask(composed: Composed, query: str) -> list[dict[str, Any]]:
 
 def get(composed: Composed, path: str, **parameters: str) -> dict[str, Any]:
     url = f"http://127.0.0.1:{composed.port(PORTS['prometheus'])}{path}"
-    answer = httpx.get(url, params=parameters, trust_env=False, timeout=CLIENT_SECONDS)
+    answer = plain_get(url, params=parameters)
     assert answer.is_success, answer.text
     found: dict[str, Any] = json.loads(answer.text)
     return found

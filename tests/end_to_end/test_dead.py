@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,15 @@ from model.errors import Reason
 from services.commands.dead import OurFault
 from services.jobs import keys
 from services.jobs.queue.scripted import OUR_FAULT
-from tests.support.bundles import write_tiny_bundle
+from tests.support.command_line import cxr_triage
+from tests.support.directed_worker import Directions
 from tests.support.gateway import environment, wait_until
 from tests.support.ledger import entries_in
 from tests.support.parts import Parts, records, wait_done
 from tests.support.processes import frozen
-from tests.support.redis_server import RedisServer
 from tests.support.senders import numbered_films, send_all
 from tests.support.stack import StackProcess
 
-SCRIPT = Path(sys.executable).with_name("cxr-triage")
 FILMS = 3
 SECONDS = 60.0
 
@@ -47,26 +46,44 @@ class Failed:
 
 
 def run_dead(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    command = [str(SCRIPT), "dead", *arguments]
-    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=280)
+    return cxr_triage("dead", *arguments, settings=environment(**settings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A gateway and a worker whose inference fails where it is told to, for all tests of this file."""
+
+    parts: Parts
+    url: str
+    directions: Directions
+    services: tuple[subprocess.Popen[bytes], ...]
+    films: Iterator[bytes]
+
+
+@pytest.fixture(scope="module")
+def running(module_parts: Parts) -> Iterator[Running]:
+    directions = module_parts.directions()
+    retrying = module_parts.worker(directed_by=directions, worker_retry_seconds=[0.0])
+    with module_parts.gateway() as gateway, retrying as worker:
+        yield Running(
+            parts=module_parts,
+            url=gateway.url,
+            directions=directions,
+            services=(gateway.process, worker.process),
+            films=iter(numbered_films(10 * FILMS)),
+        )
 
 
 @pytest.fixture
-def failed(mortal_redis_server: RedisServer, tmp_path: Path) -> Iterator[Failed]:
-    parts = Parts(directory=tmp_path, server=mortal_redis_server, bundle=write_tiny_bundle(tmp_path / "tiny"))
-    directions = parts.directions()
-    directions.fail(1_000_000)
-    retrying = parts.worker(directed_by=directions, worker_retry_seconds=[0.0])
-    with parts.gateway() as gateway, retrying as worker:
-        sent = send_all(gateway.url, numbered_films(FILMS), seconds=SECONDS)
-        wait_done(gateway.url, sent, seconds=SECONDS)
-        directions.fail(0)
-        yield Failed(
-            parts=parts,
-            url=gateway.url,
-            film_ids=[one.film_id for one in sent],
-            services=(gateway.process, worker.process),
-        )
+def failed(running: Running) -> Failed:
+    with running.parts.server.client() as client:
+        client.delete(keys.DEAD)  # what earlier tests have left
+    running.directions.fail(1_000_000)
+    sent = send_all(running.url, list(islice(running.films, FILMS)), seconds=SECONDS)
+    wait_done(running.url, sent, seconds=SECONDS)
+    running.directions.fail(0)
+    film_ids = [one.film_id for one in sent]
+    return Failed(parts=running.parts, url=running.url, film_ids=film_ids, services=running.services)
 
 
 def test_requeued_film_is_scored_and_what_was_done_is_in_the_audit_trail(failed: Failed) -> None:
@@ -127,10 +144,10 @@ def test_spool_that_is_not_there_is_one_clear_line(failed: Failed, tmp_path: Pat
 
 def test_backlog_without_room_stops_the_command_with_1(failed: Failed) -> None:
     # Frozen: now and then the services count the open films anew, and then there is room.
-    with frozen(*failed.services):
-        with failed.parts.server.client() as client:
-            client.set(keys.OPEN_BYTES, 2**50)
+    with frozen(*failed.services), failed.parts.server.client() as client:
+        counted = client.getset(keys.OPEN_BYTES, 2**50)
         answer = failed.dead("requeue", "--all")
+        client.set(keys.OPEN_BYTES, counted or 0)
     assert answer.returncode == 1
     assert "queue_full" in answer.stderr
     assert answer.stdout == "0 queued again, 0 refused\n"
@@ -160,12 +177,10 @@ def test_redis_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_running_stack_is_found_by_its_directory(redis_binary: Path, tmp_path: Path) -> None:
-    with StackProcess(tmp_path, bundle=write_tiny_bundle(tmp_path / "tiny")) as stack:
-        stack.wait_ready()
-        answer = run_dead("list", "--data-dir", str(stack.data_dir))
-        assert answer.returncode == 0, answer.stderr
-        assert answer.stdout.split() == ["id", "reason", "ended", "(UTC)", "again"]
+def test_running_stack_is_found_by_its_directory(running_stack: StackProcess) -> None:
+    answer = run_dead("list", "--data-dir", str(running_stack.data_dir))
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["id", "reason", "ended", "(UTC)", "again"]
 
 
 def _wait_scored(failed: Failed, film_ids: list[str]) -> None:
@@ -176,4 +191,5 @@ def _wait_scored(failed: Failed, film_ids: list[str]) -> None:
 
 def _requeued_in_trail(failed: Failed) -> list[str]:
     entries = entries_in(failed.parts.directory / "audit")
-    return sorted(entry["film"] for entry in entries if entry["event"] == "requeued")
+    requeued = (entry["film"] for entry in entries if entry["event"] == "requeued")
+    return sorted(film for film in requeued if film in failed.film_ids)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from redis.asyncio import Redis
 from services.jobs import keys
 from services.jobs.delivery_outbox import DeliveryOutbox
 from services.jobs.queue import JobQueue
+from tests.support.command_line import cxr_triage
 from tests.support.gateway import environment
 from tests.support.ledger import entries_in
 from tests.support.queue_steps import finish, take_one
 from tests.support.redis_server import RedisServer
-
-SCRIPT = Path(sys.executable).with_name("cxr-triage")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,8 +27,7 @@ def delivery(tmp_path: Path, redis_server: RedisServer) -> Run:
     told = environment(redis_url=redis_server.url, audit_directory=tmp_path / "audit")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(SCRIPT), "delivery", *arguments]
-        return subprocess.run(command, env=told, capture_output=True, text=True, timeout=280)
+        return cxr_triage("delivery", *arguments, settings=told)
 
     return run
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from model.bundle import read_bundle
 from model.runtime import Scorer
@@ -19,12 +18,13 @@ from services.jobs.records import Record
 from tests.support.datasets import fourteen_findings, shadow_in_doubt, write_collection
 from tests.support.foreign_weights import keras_mobilenet, torchvision_densenet121
 from tests.support.stack import StackProcess
+from tests.support.threads import one_thread  # noqa: F401 - an autouse fixture
+from training.cli import app
 from training.datasets.nih import FINDINGS
 from training.networks.network import build_backbone
 from training.recipe_files import read_recipe
 from training.run_directory import RunDirectory
 
-CXR_TRAIN = (sys.executable, "-c", "from training.cli import main; main()")
 SWEPT = ("chestmnist_cnn", "eleven_experiments", "six_convolutions", "spark_features")
 REPORTED = (*SWEPT, "healthy_unhealthy")
 TWO_WAY = ("six_convolutions", "healthy_unhealthy")
@@ -71,10 +71,12 @@ def trained(films: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def cxr_train(*arguments: str) -> str:
-    """Run the command with the preset ``small`` over whatever it is given, and return what it printed."""
-    command = [*CXR_TRAIN, *arguments, "--preset", "small", "--threads", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    """Run the command with the preset ``small`` over whatever it is given, and return what it printed.
+
+    It runs in this process, which has loaded by then what each process would load anew.
+    """
+    done = CliRunner().invoke(app, [*arguments, "--preset", "small", "--threads", "1"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output[-3000:]
     return done.stdout
 
 

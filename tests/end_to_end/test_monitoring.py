@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def use(running: Monitored) -> None:
         said = {"verdict": "agree", "truth": "no_finding", "source": "reader", "blind": False}
         client.post(f"/v1/studies/{record['study_uid']}/assessments", json=said)
     ended = "sum(cxr_end_to_end_duration_seconds_count)"
-    wait_until(lambda: value(running, ended) >= SCORED + 1, what="every film's end in Prometheus")
+    running.wait_for(lambda: value(running, ended) >= SCORED + 1, "every film's end in Prometheus")
+    over = time.time()
+    running.wait_for(lambda: value(running, "min(timestamp(up))") > over, "a scrape of every process since")
     # A rate needs two scrapes, a recorded figure an evaluation after them.
-    wait_until(lambda: bool(running.query("cxr:flag_share:upper_limit")), what="what rules record")
+    running.wait_for(lambda: bool(running.query("cxr:flag_share:upper_limit")), "what rules record")
 
 
 def value(running: Monitored, expression: str) -> float:
@@ -94,7 +97,7 @@ def test_nothing_is_raised_by_an_installation_that_is_well(installation: Monitor
         lambda: all(rule["health"] == "ok" for group in installation.ask("rules")["groups"] for rule in group["rules"]),
         what="rules that Prometheus can evaluate",
     )
-    wait_until(lambda: is_calm(installation), what="a calm")
+    installation.wait_for(lambda: is_calm(installation), "a calm")
 
 
 def test_scores_and_policies_are_told_with_what_they_are_compared_with(installation: Monitored) -> None:
@@ -123,7 +126,7 @@ def answer_each(installation: Monitored, queries: dict[str, str]) -> None:
             del empty[name]
         return not empty
 
-    wait_until(all_have_answered, what=f"data of {empty}")
+    installation.wait_for(all_have_answered, f"data of {empty}")
 
 
 def panels() -> Iterator[tuple[str, str]]:
@@ -132,30 +135,6 @@ def panels() -> Iterator[tuple[str, str]]:
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
             for target in panel.get("targets", []):
                 yield f"{panel['title']} {target['refId']}", target["expr"].replace("$__rate_interval", "1m")
-
-
-@pytest.fixture
-def mortal(redis_binary: Path, tmp_path: Path) -> Iterator[Monitored]:
-    with monitored(tmp_path, redis_binary=redis_binary, bundle=default_bundle_directory()) as running:
-        yield running
-
-
-def test_real_faults_raise_their_alerts(mortal: Monitored) -> None:
-    wait_until(lambda: is_calm(mortal), what="a calm")
-    with mortal.redis.client() as redis:
-        redis.config_set("appendonly", "no")
-        mortal.wait_raised("RedisAofFails", "RedisUnsafe", "NotReady")
-        redis.config_set("appendonly", "yes")
-    wait_until(lambda: is_calm(mortal), what="an end of all alerts")
-    mortal.worker.kill()
-    mortal.wait_raised("NoWorker", "TargetDown")
-    mortal.dimse.kill()
-    mortal.delivery.kill()
-    mortal.wait_raised("ListenerNotReady", "DeliveryNotReady")
-    mortal.redis.stop()
-    mortal.wait_raised("RedisDown", "RedisUnwatched")
-    mortal.gateway.kill()
-    mortal.wait_raised("GatewayDown")
 
 
 def test_every_alert_is_guarded_against_the_absence_of_what_it_asks_for(installation: Monitored) -> None:
@@ -169,3 +148,22 @@ def test_every_alert_is_guarded_against_the_absence_of_what_it_asks_for(installa
         for metric in metrics_in(expression) - {"up"}:
             told_by = {one["job"] for one in installation.ask("series", **{"match[]": f'{{__name__="{metric}"}}'})}
             assert told_by <= guards.keys()
+
+
+def test_real_faults_raise_their_alerts(installation: Monitored) -> None:
+    """The last of this file: nothing is left of the installation."""
+    installation.wait_for(lambda: is_calm(installation), "a calm")
+    with installation.redis.client() as redis:
+        redis.config_set("appendonly", "no")
+        installation.wait_raised("RedisAofFails", "RedisUnsafe", "NotReady")
+        redis.config_set("appendonly", "yes")
+    installation.wait_for(lambda: is_calm(installation), "an end of all alerts")
+    installation.worker.kill()
+    installation.wait_raised("NoWorker", "TargetDown")
+    installation.dimse.kill()
+    installation.delivery.kill()
+    installation.wait_raised("ListenerNotReady", "DeliveryNotReady")
+    installation.redis.stop()
+    installation.wait_raised("RedisDown", "RedisUnwatched")
+    installation.gateway.kill()
+    installation.wait_raised("GatewayDown")

@@ -4,16 +4,19 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from services.standalone.redis_server import find_redis_server
 from services.worker.cores import cores
+from tests.support.command_line import cxr_triage
 from tests.support.delivery import stow
 from tests.support.dimse import send
 from tests.support.films import dicom_film, png_film
-from tests.support.gateway import ServiceProcess, environment, wait_until
+from tests.support.gateway import environment, wait_until
 from tests.support.ports import free_ports
 from tests.support.receivers import Receiver
 from tests.support.stack import StackProcess, wait_gone
@@ -22,15 +25,16 @@ PNG = {"Content-Type": "image/png"}
 SECONDS = 120.0
 
 
-def up(tmp_path: Path, *options: str, **settings: object) -> ServiceProcess:
-    command = ["-m", "services.cli", "up", "--data-dir", str(tmp_path / "data"), "--port", "0", *options]
-    return ServiceProcess(command, tmp_path / "up.log", environment(**settings))
+def up(tmp_path: Path, *options: object, **settings: object) -> list[str]:
+    """Start a stack that ends with 2; return what it said."""
+    words = ("up", "--data-dir", tmp_path / "data", "--port", 0, *options)
+    answer = cxr_triage(*words, settings=environment(**settings), timeout=SECONDS)
+    assert answer.returncode == 2
+    return (answer.stdout + answer.stderr).strip().splitlines()
 
 
-def assert_one_clear_line(process: ServiceProcess, *words: str) -> None:
-    with process:
-        assert process.process.wait(SECONDS) == 2
-    (line,) = process.output.strip().splitlines()
+def assert_one_clear_line(said: list[str], *words: str) -> None:
+    (line,) = said
     assert line.startswith("cxr-triage")
     for word in words:
         assert word in line
@@ -54,8 +58,35 @@ def test_stop_leaves_no_process_and_a_restart_knows_every_film(tiny_bundle_direc
         wait_gone(children)
 
 
-def test_workers_of_one_stack_share_its_cores(tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    with StackProcess(tmp_path, bundle=tiny_bundle_directory, workers=2) as stack, stack.client() as client:
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """A stack with two workers that takes films by C-STORE on a port, and delivers to an archive."""
+
+    stack: StackProcess
+    dimse_port: int
+    archive: Receiver
+
+
+@pytest.fixture(scope="module")
+def connected(tiny_bundle_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connected]:
+    place = tmp_path_factory.mktemp("connected")
+    port, *probes = free_ports(3)
+    (place / "targets.toml").write_text(stow((archive := Receiver(place / "archive", "http")).port))
+    settings = {
+        "dimse_port": port,
+        "dimse_metrics_port": probes[0],
+        "delivery_metrics_port": probes[1],
+        "delivery_targets_file": place / "targets.toml",
+    }
+    flags = ("--dimse", "--deliver")
+    with archive, StackProcess(place, bundle=tiny_bundle_directory, workers=2, flags=flags, **settings) as stack:
+        archive.start()
+        stack.wait_ready()
+        yield Connected(stack=stack, dimse_port=port, archive=archive)
+
+
+def test_workers_of_one_stack_share_its_cores(connected: Connected) -> None:
+    with connected.stack.client() as client:
 
         def threads() -> list[int]:
             return [worker["threads"] for worker in client.get("/v1/models").json()["workers"]]
@@ -65,26 +96,13 @@ def test_workers_of_one_stack_share_its_cores(tiny_bundle_directory: Path, tmp_p
         assert threads() == [share, share]
 
 
-def test_stack_that_was_asked_to_takes_films_by_c_store_and_delivers_their_results(
-    tiny_bundle_directory: Path, tmp_path: Path
-) -> None:
-    port, *probes = free_ports(3)
-    (tmp_path / "targets.toml").write_text(stow((archive := Receiver(tmp_path / "archive", "http")).port))
-    settings = {
-        "dimse_port": port,
-        "dimse_metrics_port": probes[0],
-        "delivery_metrics_port": probes[1],
-        "delivery_targets_file": tmp_path / "targets.toml",
-    }
-    flags = ("--dimse", "--deliver")
-    with archive, StackProcess(tmp_path, bundle=tiny_bundle_directory, flags=flags, **settings) as stack:
-        archive.start()
-        stack.wait_ready()
-        assert [answer.Status for answer in send(port, dicom_film(seed=3))] == [0x0000]
-        wait_until(lambda: len(archive.instances()) == 2, what="report and overlay")
-        children = stack.children()
-        assert stack.stop(signal.SIGINT) == 0
-        wait_gone(children)
+def test_stack_that_was_asked_to_takes_films_by_c_store_and_delivers_their_results(connected: Connected) -> None:
+    stack = connected.stack
+    assert [answer.Status for answer in send(connected.dimse_port, dicom_film(seed=3))] == [0x0000]
+    wait_until(lambda: len(connected.archive.instances()) == 2, what="report and overlay")
+    children = stack.children()
+    assert stack.stop(signal.SIGINT) == 0
+    wait_gone(children)
 
 
 def test_dead_children_are_replaced_and_what_was_accepted_is_scored(
@@ -107,21 +125,20 @@ def _outcome(stack: StackProcess, link: str) -> str | None:
         return answer.json()["outcome"] if answer.is_success else None
 
 
-def test_second_stack_in_the_same_directory_is_refused(tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    with StackProcess(tmp_path, bundle=tiny_bundle_directory) as stack:
-        stack.wait_ready()
-        command = ["-m", "services.cli", "up", "--data-dir", str(stack.data_dir), "--port", "0"]
-        options = ["--bundle", str(tiny_bundle_directory)]
-        with ServiceProcess([*command, *options], tmp_path / "second.log", environment()) as second:
-            assert_one_clear_line(second, "another stack", str(stack.data_dir))
-        assert stack.is_running
+def test_second_stack_in_the_same_directory_is_refused(
+    running_stack: StackProcess, tiny_bundle_directory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").symlink_to(running_stack.data_dir)
+    said = up(tmp_path, "--bundle", tiny_bundle_directory)
+    assert_one_clear_line(said, "another stack", str(tmp_path / "data"))
+    assert running_stack.is_running
 
 
 def test_taken_port_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = up(tmp_path, "--port", str(port), "--bundle", str(tiny_bundle_directory))
-        assert_one_clear_line(process, "cannot listen", str(port))
+        said = up(tmp_path, "--port", str(port), "--bundle", str(tiny_bundle_directory))
+        assert_one_clear_line(said, "cannot listen", str(port))
 
 
 def test_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:
@@ -138,21 +155,21 @@ def test_tampered_bundle_is_one_clear_line(tiny_bundle_directory: Path, tmp_path
 
 
 def test_unknown_setting_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), api_prot=8080)
-    assert_one_clear_line(process, "CXR_API_PROT")
+    said = up(tmp_path, "--bundle", str(tiny_bundle_directory), api_prot=8080)
+    assert_one_clear_line(said, "CXR_API_PROT")
 
 
 def test_data_directory_that_cannot_hold_redis_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "redis").write_text("a file")
-    process = up(tmp_path, "--bundle", str(tiny_bundle_directory))
-    assert_one_clear_line(process, "cannot use the data directory", str(tmp_path / "data"))
+    said = up(tmp_path, "--bundle", str(tiny_bundle_directory))
+    assert_one_clear_line(said, "cannot use the data directory", str(tmp_path / "data"))
 
 
 @pytest.mark.parametrize("url", ["", "nonsense"])
 def test_redis_url_that_is_none_is_one_clear_line(url: str, tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=url)
-    assert_one_clear_line(process, "CXR_REDIS_URL")
+    said = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=url)
+    assert_one_clear_line(said, "CXR_REDIS_URL")
 
 
 @pytest.mark.parametrize(
@@ -166,36 +183,30 @@ def test_redis_url_that_is_none_is_one_clear_line(url: str, tiny_bundle_director
 def test_what_connects_a_pacs_and_is_configured_wrongly_is_one_clear_line(
     flag: str, settings: dict[str, object], word: str, tiny_bundle_directory: Path, tmp_path: Path
 ) -> None:
-    process = up(
+    said = up(
         tmp_path,
         "--bundle",
         str(tiny_bundle_directory),
         flag,
         **({"delivery_metrics_port": free_ports(1)[0]} | settings),
     )
-    with process:
-        assert process.process.wait(SECONDS) == 2
-    (line,) = [line for line in process.output.splitlines() if line.startswith("cxr-triage")]
+    (line,) = [line for line in said if line.startswith("cxr-triage")]
     assert word in line
 
 
 def test_setting_that_only_the_worker_refuses_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), worker_operating_point="nonsense")
-    with process:
-        assert process.process.wait(SECONDS) == 2
-    assert [line for line in process.output.splitlines() if line.startswith("cxr-triage")] == [
-        line for line in process.output.splitlines() if "nonsense" in line
-    ]
+    said = up(tmp_path, "--bundle", str(tiny_bundle_directory), worker_operating_point="nonsense")
+    assert [line for line in said if line.startswith("cxr-triage")] == [line for line in said if "nonsense" in line]
 
 
 def test_address_that_others_can_reach_needs_keys(tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), api_host="0.0.0.0")
-    assert_one_clear_line(process, "CXR_API_KEYS_FILE")
+    said = up(tmp_path, "--bundle", str(tiny_bundle_directory), api_host="0.0.0.0")
+    assert_one_clear_line(said, "CXR_API_KEYS_FILE")
 
 
 def test_redis_that_is_not_there_is_one_clear_line(tiny_bundle_directory: Path, tmp_path: Path) -> None:
-    process = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=f"unix://{tmp_path}/none.sock")
-    assert_one_clear_line(process, "no Redis answers")
+    said = up(tmp_path, "--bundle", str(tiny_bundle_directory), redis_url=f"unix://{tmp_path}/none.sock")
+    assert_one_clear_line(said, "no Redis answers")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="uses an empty PATH to hide the system's Redis")

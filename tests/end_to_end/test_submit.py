@@ -9,6 +9,7 @@ import pytest
 from services.api.scopes import Role
 from tests.end_to_end.test_cli import SCRIPT
 from tests.support.access import make_key
+from tests.support.command_line import cxr_triage
 from tests.support.films import CT_STORAGE, dicom_film, png_film
 from tests.support.gateway import environment
 from tests.support.parts import Parts
@@ -30,8 +31,7 @@ def films(tmp_path: Path) -> Path:
 
 
 def submit(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [str(SCRIPT), "submit", *map(str, arguments)]
-    return subprocess.run(command, env=environment() | settings, capture_output=True, text=True, timeout=280)
+    return cxr_triage("submit", *arguments, settings=environment() | settings)
 
 
 def records(answer: subprocess.CompletedProcess[str]) -> dict[str, dict]:  # type: ignore[type-arg]  # JSON
@@ -57,7 +57,8 @@ def test_second_run_scores_nothing_again(running_stack: StackProcess, films: Pat
 
 
 def test_table_is_for_people_and_shows_no_bar_to_a_pipe(running_stack: StackProcess, films: Path) -> None:
-    answer = submit(films / "100.png", films / "deeper", TRIAGE_URL=running_stack.wait_ready())
+    command, told = [SCRIPT, "submit", films / "100.png", films / "deeper"], {"TRIAGE_URL": running_stack.wait_ready()}
+    answer = subprocess.run(command, env=environment() | told, capture_output=True, text=True, timeout=280, check=False)
     header, *rows = answer.stdout.rstrip().splitlines()
     assert header.split() == ["file", "id", "outcome", "reason", "probability"]
     assert len(rows) == 3

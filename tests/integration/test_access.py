@@ -2,90 +2,72 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from services.api.access.keys_file import revoke_key
 from services.api.access.sessions import COOKIE
 from services.api.scopes import Role
-from tests.support.access import bearer, id_of, make_key, with_wrong_secret
+from tests.support.access import bearer, id_of, make_key
+from tests.support.doors import PNG, code_of, cookie_of, metrics, noted, send, sign_in
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.redis_server import RedisServer
 
-PNG = {"Content-Type": "image/png"}
+QUOTAS = {"api_max_uploads_per_key": 1, "api_upload_rate_per_key": 0.001, "api_upload_burst_per_key": 3}
+ADMINS = 12  # one for each test: what a key does is counted
+
+
+@pytest.fixture(scope="module")
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("access") / "keys.json"
+
+
+@pytest.fixture(scope="module")
+def callers(keys_file: Path) -> dict[str, str]:
+    """Keys of few sites, which the gateway knows from its start."""
+    return {
+        "icu": make_key(keys_file, Role.SUBMIT, Role.READ, sites=["icu"]),
+        "two sites": make_key(keys_file, Role.SUBMIT, sites=["icu", "ward"]),
+        "other": make_key(keys_file, Role.SUBMIT, Role.READ, sites=["icu"]),
+        "icu reader": make_key(keys_file, Role.READ, sites=["icu"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def admins(keys_file: Path) -> Iterator[str]:
+    return iter([make_key(keys_file, Role.ADMIN, label="Reading room") for _ in range(ADMINS)])
 
 
 @pytest.fixture
-def keys_file(tmp_path: Path) -> Path:
-    return tmp_path / "keys.json"
+def admin(admins: Iterator[str]) -> str:
+    """The key of an admin that did nothing yet."""
+    return next(admins)
 
 
-@pytest.fixture
-def admin(keys_file: Path) -> str:
-    return make_key(keys_file, Role.ADMIN, label="Reading room")
-
-
-@pytest.fixture
-def gateway(redis_server: RedisServer, tmp_path: Path, keys_file: Path, admin: str) -> Iterator[GatewayProcess]:
-    settings = {"api_keys_file": keys_file, "audit_directory": tmp_path / "audit", "api_failed_sign_ins_per_minute": 3}
-    quotas = {"api_max_uploads_per_key": 1, "api_upload_rate_per_key": 0.001, "api_upload_burst_per_key": 3}
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, **settings, **quotas) as running:
+@pytest.fixture(scope="module")
+def running_gateway(
+    shared_redis_server: RedisServer, keys_file: Path, callers: dict[str, str], admins: Iterator[str]
+) -> Iterator[GatewayProcess]:
+    redis_url = shared_redis_server.url
+    with GatewayProcess(keys_file.parent, redis_url=redis_url, api_keys_file=keys_file, **QUOTAS) as running:
         running.wait_ready()
         yield running
         assert "request failed" not in running.output
 
 
-def code_of(answer: httpx.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    if status == 429:
-        assert 1 <= int(answer.headers["retry-after"]) <= 120
-    return str(answer.json()["code"])
-
-
-def sign_in(gateway: GatewayProcess, client: httpx.Client, key: str) -> httpx.Response:
-    return client.post("/v1/session", json={"key": key}, headers={"Origin": gateway.url})
-
-
-def cookie_of(answer: httpx.Response) -> dict[str, str]:
-    """Return the header by which a browser stays signed in. Ours sends it itself, because httpx wants HTTPS for it."""
-    return {"Cookie": f"{COOKIE}={answer.cookies[COOKIE]}"}
-
-
-def knows(client: httpx.Client, key: str) -> bool:
-    """Return whether the gateway knows a key yet that was made after its start."""
-    return client.get("/v1/session", headers=bearer(key)).status_code == 200
-
-
-def metrics(client: httpx.Client, key: str) -> str:
-    return client.get("/metrics", headers=bearer(key)).text
-
-
-def send(client: httpx.Client, key: str, seed: int, **params: str) -> httpx.Response:
-    return client.post("/v1/instances", content=png_film(seed=seed), params=params, headers=PNG | bearer(key))
-
-
-def audit_entries(directory: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for file in directory.iterdir() for line in file.read_text().splitlines()]
-
-
-def noted(directory: Path, event: str) -> list[dict[str, object]]:
-    """Return what the trail says of an event as soon as it says anything; its thread writes a moment later."""
-    wait_until(lambda: any(entry["event"] == event for entry in audit_entries(directory)), what=f"{event} in the trail")
-    return [entry for entry in audit_entries(directory) if entry["event"] == event]
-
-
-# -- sessions ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def gateway(running_gateway: GatewayProcess, redis_server: RedisServer) -> GatewayProcess:
+    """The gateway of this file, empty."""
+    running_gateway.empty_spool()
+    return running_gateway
 
 
 def test_session_stands_for_its_key_until_it_is_ended(
-    gateway: GatewayProcess, client: httpx.Client, admin: str, tmp_path: Path
+    gateway: GatewayProcess, client: httpx.Client, admin: str, keys_file: Path
 ) -> None:
     answer = sign_in(gateway, client, admin)
     assert answer.json() | {"expires_at": ""} == {
@@ -106,8 +88,8 @@ def test_session_stands_for_its_key_until_it_is_ended(
     assert "max-age=0" in ended.headers["set-cookie"].lower()
     assert code_of(client.get("/v1/studies", headers=cookie), 401) == "unauthenticated"
     for event in ("signed_in", "signed_out"):
-        (entry,) = noted(tmp_path / "audit", event)
-        assert (entry["who"], entry["source"]) == (id_of(admin), "127.0.0.1")
+        (entry,) = noted(keys_file.parent / "audit", event, who=id_of(admin))
+        assert entry["source"] == "127.0.0.1"
 
 
 def test_redis_and_logs_hold_nothing_with_which_one_could_sign_in(
@@ -126,20 +108,6 @@ def test_redis_and_logs_hold_nothing_with_which_one_could_sign_in(
     wait_until(lambda: id_of(admin) in gateway.output, what="the id of the key in the log")
 
 
-def test_cookie_changes_nothing_for_a_page_of_another_origin(
-    gateway: GatewayProcess, client: httpx.Client, admin: str, tmp_path: Path
-) -> None:
-    cookie = cookie_of(sign_in(gateway, client, admin))
-    for origin in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
-        answer = client.post("/v1/instances", content=png_film(seed=1), headers=PNG | cookie | origin)
-        assert code_of(answer, 403) == "foreign_origin"
-        assert code_of(client.delete("/v1/session", headers=cookie | origin), 403) == "foreign_origin"
-        assert code_of(client.post("/v1/session", json={"key": admin}, headers=origin), 403) == "foreign_origin"
-    ours = client.post("/v1/instances", content=png_film(seed=1), headers=PNG | cookie | {"Origin": gateway.url})
-    assert ours.status_code == 202
-    assert noted(tmp_path / "audit", "refused")[0]["code"] == "foreign_origin"
-
-
 def test_password_that_a_browser_repeats_changes_nothing_for_a_page_of_another_origin(
     gateway: GatewayProcess, client: httpx.Client, admin: str
 ) -> None:
@@ -152,43 +120,6 @@ def test_password_that_a_browser_repeats_changes_nothing_for_a_page_of_another_o
     program = client.post("/v1/instances", content=film, auth=auth, headers=PNG)
     ours = client.post("/v1/instances", content=film, auth=auth, headers=PNG | {"Origin": gateway.url})
     assert (program.status_code, ours.status_code) == (202, 202)
-
-
-def test_whoever_waits_gets_no_outcome_after_its_key_has_ended(
-    gateway: GatewayProcess, client: httpx.Client, keys_file: Path, admin: str
-) -> None:
-    key = make_key(keys_file, Role.SUBMIT, Role.READ)
-    wait_until(lambda: knows(client, key), seconds=10, what="the new key")
-    film_id = send(client, key, seed=1).json()["id"]
-    with gateway.client() as other, ThreadPoolExecutor() as threads:
-        waiting = threads.submit(other.get, f"/v1/instances/{film_id}", params={"wait": 10}, headers=bearer(key))
-        revoke_key(keys_file, id_of(key))
-        assert code_of(waiting.result(), 401) == "unauthenticated"
-    assert client.get(f"/v1/instances/{film_id}", headers=bearer(admin)).status_code == 200
-
-
-def test_session_ends_with_its_key_within_two_seconds(
-    gateway: GatewayProcess, client: httpx.Client, keys_file: Path
-) -> None:
-    key = make_key(keys_file, Role.READ)
-    wait_until(lambda: knows(client, key), seconds=10, what="the new key")
-    cookie = cookie_of(sign_in(gateway, client, key))
-    assert client.get("/v1/studies", headers=cookie).status_code == 200
-    revoke_key(keys_file, id_of(key))
-    wait_until(lambda: client.get("/v1/studies", headers=cookie).status_code == 401, seconds=10, what="its end")
-    assert code_of(client.get("/v1/studies", headers=bearer(key)), 401) == "unauthenticated"
-    assert "revoked" in client.get("/v1/studies", headers=bearer(key)).json()["detail"]
-
-
-def test_session_of_a_redis_that_does_not_answer_is_no_reason_to_ask_for_the_key_again(
-    mortal_redis_server: RedisServer, tmp_path: Path, keys_file: Path, admin: str
-) -> None:
-    with GatewayProcess(tmp_path, redis_url=mortal_redis_server.url, api_keys_file=keys_file) as gateway:
-        gateway.wait_ready()
-        with gateway.client() as client:
-            cookie = cookie_of(sign_in(gateway, client, admin))
-            mortal_redis_server.kill()
-            assert code_of(client.get("/v1/session", headers=cookie), 503) == "queue_unavailable"
 
 
 def test_sign_in_that_is_none_is_refused_and_not_repeated(gateway: GatewayProcess, client: httpx.Client) -> None:
@@ -213,39 +144,9 @@ def test_page_is_not_told_of_basic_because_its_browser_would_ask_for_a_password(
     assert challenge == 'Bearer realm="cxr-triage"'
 
 
-# -- keys ----------------------------------------------------------------------------------------------------------
-
-
-def test_broken_keys_file_leaves_the_door_as_it_is_and_metrics_say_so(
-    client: httpx.Client, admin: str, keys_file: Path
-) -> None:
-    keys_file.write_text("broken")
-    wait_until(lambda: "cxr_keys_file_good 0.0" in metrics(client, admin), what="the metric")
-    assert "cxr_keys_valid 1.0" in metrics(client, admin)
-    assert code_of(client.get("/v1/studies"), 401) == "unauthenticated"
-
-
-def test_key_of_version_0_1_0_works_and_is_told_of_at_start(redis_server: RedisServer, tmp_path: Path) -> None:
-    key = make_key(tmp_path / "keys.json")
-    stored = json.loads((tmp_path / "keys.json").read_text())["keys"][0]
-    old = {name: stored[name] for name in ("id", "sha256", "created_at")}
-    (tmp_path / "keys.json").write_text(json.dumps({"keys": [old]}))
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=tmp_path / "keys.json") as gateway:
-        gateway.wait_ready()
-        with gateway.client(headers=bearer(key)) as client:
-            assert send(client, key, 1).status_code == 202
-            assert client.get("/v1/studies").status_code == client.get("/metrics").status_code == 200
-        assert "keys_never_expire" in gateway.output
-        assert id_of(key) in gateway.output
-
-
-# -- sites ---------------------------------------------------------------------------------------------------------
-
-
-def test_film_of_another_site_does_not_exist(client: httpx.Client, admin: str, keys_file: Path) -> None:
-    other = make_key(keys_file, Role.SUBMIT, Role.READ, sites=["icu"])
+def test_film_of_another_site_does_not_exist(client: httpx.Client, admin: str, callers: dict[str, str]) -> None:
+    other = callers["other"]
     film = send(client, admin, 2).json()
-    wait_until(lambda: knows(client, other), seconds=10, what="the new key")
     headers = bearer(other)
     for path in (film["links"]["self"], f"{film['links']['self']}/preview.png", f"/v1/studies/{film['study_uid']}"):
         assert client.get(path, headers=headers).status_code == 404, path
@@ -257,10 +158,10 @@ def test_film_of_another_site_does_not_exist(client: httpx.Client, admin: str, k
     assert code_of(send(client, other, 2, site="default"), 403) == "site_not_allowed"
 
 
-def test_key_of_one_site_sends_and_reads_there_by_default(client: httpx.Client, admin: str, keys_file: Path) -> None:
-    icu = make_key(keys_file, Role.SUBMIT, Role.READ, sites=["icu"])
-    two = make_key(keys_file, Role.SUBMIT, sites=["icu", "ward"])
-    wait_until(lambda: knows(client, two), seconds=10, what="the new keys")
+def test_key_of_one_site_sends_and_reads_there_by_default(
+    client: httpx.Client, admin: str, callers: dict[str, str]
+) -> None:
+    icu, two = callers["icu"], callers["two sites"]
     film = send(client, icu, 3).json()
     assert film["site"] == "icu"
     assert client.get(f"/v1/studies/{film['study_uid']}", headers=bearer(icu)).json()["site"] == "icu"
@@ -269,41 +170,13 @@ def test_key_of_one_site_sends_and_reads_there_by_default(client: httpx.Client, 
     assert [study["site"] for study in listed] == ["icu"]
 
 
-def test_what_one_key_has_seen_is_not_known_to_another(client: httpx.Client, admin: str, keys_file: Path) -> None:
-    icu = make_key(keys_file, Role.READ, sites=["icu"])
-    wait_until(lambda: knows(client, icu), seconds=10, what="the new key")
+def test_what_one_key_has_seen_is_not_known_to_another(
+    client: httpx.Client, admin: str, callers: dict[str, str]
+) -> None:
+    icu = callers["icu reader"]
     tag = client.get("/v1/studies", headers=bearer(admin)).headers["etag"]
     assert client.get("/v1/studies", headers=bearer(admin) | {"If-None-Match": tag}).status_code == 304
     assert client.get("/v1/studies", headers=bearer(icu) | {"If-None-Match": tag}).status_code == 200
-
-
-# -- throttles -----------------------------------------------------------------------------------------------------
-
-
-def test_wrong_keys_are_answered_429_after_some_and_the_right_one_gets_in_all_the_same(
-    client: httpx.Client, admin: str, tmp_path: Path
-) -> None:
-    wrong = bearer(with_wrong_secret(admin))
-    answers = [client.get("/v1/studies", headers=wrong | {"X-Forwarded-For": f"10.0.0.{at}"}) for at in range(5)]
-    assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
-    assert code_of(answers[-1], 429) == "too_many_failures"
-    assert client.get("/v1/studies").status_code == 401, "who shows no key has not failed"
-    assert client.get("/v1/studies", headers=bearer(admin)).status_code == 200
-    failed = noted(tmp_path / "audit", "sign_in_failed")
-    assert len(failed) <= 3, "what is answered 429 is not written down"
-    assert {entry["source"] for entry in failed} == {"127.0.0.1"}
-
-
-def test_valid_key_cannot_fill_the_trail_with_what_it_is_refused(
-    gateway: GatewayProcess, client: httpx.Client, keys_file: Path, tmp_path: Path
-) -> None:
-    key = make_key(keys_file, Role.METRICS)
-    wait_until(lambda: knows(client, key), seconds=10, what="the new key")
-    for _ in range(20):
-        assert code_of(client.get("/v1/studies", headers=bearer(key)), 403) == "forbidden"
-    assert 'cxr_rejections_total{code="forbidden"} 20.0' in metrics(client, key)
-    gateway.stop()
-    assert 3 <= len(noted(tmp_path / "audit", "refused")) < 20
 
 
 def test_key_sends_so_many_at_once_and_so_many_in_a_time(

@@ -14,8 +14,9 @@ from training.series_commands import cross_validate
 from training.statistics.scored_films import read_scored_films
 
 FOLDS = 2
-# Long enough to learn something, with calibrate films enough to be calibrated on.
+# Long enough to learn something, with calibrate films enough to be calibrated on; folds ask nothing of the network.
 SMALL = TINY | {
+    "network": {"architecture": "convolutional", "filters": [4, 8], "hidden": 8, "dropout": 0.1},
     "data": {"train": 0.5, "select": 0.1, "calibrate": 0.3, "test": 0.1},
     "scratch": [stage | {"epochs": 6} for stage in TINY["scratch"]],
 }

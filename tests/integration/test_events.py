@@ -25,9 +25,17 @@ ELSEWHERE = "elsewhere"
 PNG = {"Content-Type": "image/png"}
 
 
-@pytest.fixture
-def gateway(redis_server: RedisServer, tmp_path: Path) -> Iterator[GatewayProcess]:
-    with GatewayProcess(tmp_path, redis_url=redis_server.url) as running:
+# Redis is emptied once: a gateway that lives on would tell its listeners that events were lost. Films are told apart.
+@pytest.fixture(scope="module")
+def directory(shared_redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shared_redis_server.empty()
+    return tmp_path_factory.mktemp("events")
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_redis_server: RedisServer, directory: Path) -> Iterator[GatewayProcess]:
+    """A gateway that asks for no key."""
+    with GatewayProcess(directory, redis_url=shared_redis_server.url) as running:
         running.wait_ready()
         yield running
         assert running.stop() == 0, running.output[-3000:]
@@ -73,13 +81,18 @@ def last_event(client: httpx.Client, headers: dict[str, str] | None = None) -> s
 
 
 async def test_listener_hears_of_a_film_from_its_sending_to_its_outcome(
-    client: httpx.Client, worker_queue: JobQueue
+    client: httpx.Client, shared_redis_server: RedisServer
 ) -> None:
+    async with connect_gateway(shared_redis_server.settings) as redis:
+        await hear_of_a_film(client, JobQueue(redis))
+
+
+async def hear_of_a_film(client: httpx.Client, queue: JobQueue) -> None:
     with listening(client) as reader:
         events = reader.events()
         film = send(client, 1)
         assert facts(next(events)) == (film["id"], "queued", None)
-        await score_everything(worker_queue)
+        await score_everything(queue)
         done = next(events)
     assert done.name == "film"
     assert facts(done) == (film["id"], "done", "flagged")
@@ -88,11 +101,11 @@ async def test_listener_hears_of_a_film_from_its_sending_to_its_outcome(
 
 
 def test_who_comes_again_hears_what_it_missed_and_nothing_twice(client: httpx.Client) -> None:
-    first = send(client, 1)
-    with listening(client, headers={"Last-Event-ID": "0-0"}) as reader:
-        heard = next(reader.events())
+    first = send(client, 2)
+    with listening(client, headers={"Last-Event-ID": "0-0"}, seconds=0) as reader:
+        *_, heard = reader.events()
     assert facts(heard)[0] == first["id"]
-    second = send(client, 2)
+    second = send(client, 3)
     with listening(client, headers={"Last-Event-ID": heard.id}) as reader:
         assert facts(next(reader.events()))[0] == second["id"]
 
@@ -143,19 +156,32 @@ def test_listener_that_goes_away_leaves_nothing_behind(client: httpx.Client) -> 
 # -- who may hear what -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def keys_file(tmp_path: Path) -> Path:
-    return tmp_path / "keys.json"
+@pytest.fixture(scope="module")
+def keys_file(directory: Path) -> Path:
+    return directory / "keys.json"
 
 
-@pytest.fixture
-def admin(keys_file: Path) -> str:
-    return make_key(keys_file, Role.ADMIN)
+@pytest.fixture(scope="module")
+def callers(keys_file: Path) -> dict[str, str]:
+    """Keys that the gateway knows from its start."""
+    return {
+        "admin": make_key(keys_file, Role.ADMIN),
+        ELSEWHERE: make_key(keys_file, Role.SUBMIT, Role.READ, sites=[ELSEWHERE]),
+        "fading": make_key(keys_file, Role.READ),
+        Role.SUBMIT: make_key(keys_file, Role.SUBMIT),
+        Role.METRICS: make_key(keys_file, Role.METRICS),
+    }
 
 
-@pytest.fixture
-def guarded(redis_server: RedisServer, tmp_path: Path, keys_file: Path, admin: str) -> Iterator[httpx.Client]:
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=keys_file) as running:
+@pytest.fixture(scope="module")
+def guarded(
+    shared_redis_server: RedisServer, directory: Path, keys_file: Path, callers: dict[str, str]
+) -> Iterator[httpx.Client]:
+    """A client of a gateway with keys, which shares the spool of the open one."""
+    own = directory / "guarded"
+    own.mkdir()
+    places = {"redis_url": shared_redis_server.url, "api_keys_file": keys_file, "spool_directory": directory / "spool"}
+    with GatewayProcess(own, **places) as running:  # type: ignore[arg-type]
         running.wait_ready()
         with running.client() as client:
             yield client
@@ -166,15 +192,14 @@ def knows(client: httpx.Client, key: str) -> bool:
     return client.get("/v1/session", headers=bearer(key)).status_code == 200
 
 
-def test_nobody_hears_of_films_of_other_sites(guarded: httpx.Client, keys_file: Path, admin: str) -> None:
-    elsewhere = make_key(keys_file, Role.SUBMIT, Role.READ, sites=[ELSEWHERE])
-    wait_until(lambda: knows(guarded, elsewhere), what="the new key")
+def test_nobody_hears_of_films_of_other_sites(guarded: httpx.Client, callers: dict[str, str]) -> None:
+    elsewhere, admin = callers[ELSEWHERE], callers["admin"]
     with (
         listening(guarded, headers=bearer(elsewhere)) as theirs,
         listening(guarded, headers=bearer(admin)) as all_sites,
     ):
-        foreign = send(guarded, 1, bearer(admin))
-        own = send(guarded, 2, bearer(elsewhere))
+        foreign = send(guarded, 4, bearer(admin))
+        own = send(guarded, 5, bearer(elsewhere))
         heard = next(theirs.events())
         assert (heard.data["id"], heard.data["site"]) == (own["id"], ELSEWHERE)
         events = all_sites.events()
@@ -186,28 +211,28 @@ def test_nobody_hears_of_films_of_other_sites(guarded: httpx.Client, keys_file: 
     assert (named.status_code, named.json()["code"]) == (403, "site_not_allowed")
 
 
-def test_site_narrows_what_an_admin_hears(guarded: httpx.Client, admin: str) -> None:
+def test_site_narrows_what_an_admin_hears(guarded: httpx.Client, callers: dict[str, str]) -> None:
+    admin = callers["admin"]
     with listening(guarded, headers=bearer(admin), site="north") as reader:
-        send(guarded, 1, bearer(admin), site="south")
-        north = send(guarded, 2, bearer(admin), site="north")
+        send(guarded, 6, bearer(admin), site="south")
+        north = send(guarded, 7, bearer(admin), site="north")
         assert next(reader.events()).data["id"] == north["id"]
 
 
-def test_stream_ends_with_its_key(guarded: httpx.Client, keys_file: Path, admin: str) -> None:
-    fading = make_key(keys_file, Role.READ)
-    wait_until(lambda: knows(guarded, fading), what="the new key")
+def test_stream_ends_with_its_key(guarded: httpx.Client, keys_file: Path, callers: dict[str, str]) -> None:
+    fading = callers["fading"]
+    assert knows(guarded, fading)
     with listening(guarded, headers=bearer(fading)) as reader:
         revoke_key(keys_file, id_of(fading))
         wait_until(lambda: not knows(guarded, fading), what="the end of the key")
-        send(guarded, 1, bearer(admin))
+        send(guarded, 8, bearer(callers["admin"]))
         assert list(reader.events()) == [], "what happened after the end of the key is not for it"
 
 
 @pytest.mark.parametrize("role", [Role.SUBMIT, Role.METRICS])
-def test_events_are_for_readers(guarded: httpx.Client, keys_file: Path, role: Role) -> None:
-    key = make_key(keys_file, role)
-    wait_until(lambda: knows(guarded, key), what="the new key")
-    for headers, status in (({}, 401), (bearer(key), 403)):
+def test_events_are_for_readers(guarded: httpx.Client, callers: dict[str, str], role: Role) -> None:
+    assert knows(guarded, callers[role])
+    for headers, status in (({}, 401), (bearer(callers[role]), 403)):
         assert guarded.get("/v1/events", headers=headers, params={"seconds": 0}).status_code == status
 
 

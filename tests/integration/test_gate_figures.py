@@ -9,9 +9,9 @@ import pytest
 
 from model.bundle import read_bundle
 from model.errors import Reason
-from tests.support.films import png_film
+from model.runtime import Provider, Scorer
 from tests.support.shared_data import shared_data
-from tests.support.shipped_gate import NOT_CHEST, ShippedGate, enlarged, shown
+from tests.support.shipped_gate import NOT_CHEST, ShippedGate, as_png, enlarged, shown
 
 BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
 # Every n-th film: the shares need a few hundred films, not all.
@@ -25,6 +25,13 @@ def gate() -> ShippedGate:
         if bundle.gate is not None:
             return ShippedGate(bundle)
     pytest.skip("the bundle that ships has no gate statistics yet")
+
+
+def test_the_embedding_computed_alone_is_the_one_that_is_served(gate: ShippedGate) -> None:
+    tensors = np.concatenate([gate.bundle.golden_tensors[:3], np.full_like(gate.bundle.golden_tensors[:1], 255)])
+    served = [score.embedding for score in Scorer(gate.bundle, provider=Provider.CPU).score(tensors)]
+    assert served[0] is not None
+    np.testing.assert_allclose([gate.embedding(tensor) for tensor in tensors], served, rtol=1e-6, atol=1e-6)
 
 
 def test_films_of_other_body_parts_end_not_assessed(gate: ShippedGate) -> None:
@@ -74,6 +81,6 @@ def test_real_chest_dicom_films_pass(gate: ShippedGate, name: str) -> None:
 
 def test_inverted_chest_films_end_not_assessed(gate: ShippedGate) -> None:
     films = sorted(shared_data("nih", "images").iterdir())[::EVERY]
-    refusals = [gate.refusal(png_film(255 - shown(path))) for path in films]
+    refusals = [gate.refusal(as_png(255 - shown(path))) for path in films]
     assert np.mean([reason is not None for reason in refusals]) >= 0.98
     assert np.mean([reason is Reason.INVERTED for reason in refusals]) >= 0.95

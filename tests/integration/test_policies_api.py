@@ -44,7 +44,9 @@ def keys(directory: Path) -> dict[str, str]:
 def gateway(
     shared_redis_server: RedisServer, directory: Path, digest: str, keys: dict[str, str]
 ) -> Iterator[GatewayProcess]:
-    """A gateway with a worker. Each test has a site of its own: nobody forgets a policy."""
+    """A gateway with a worker. Each test has films and a site of its own: nobody forgets a policy."""
+    # Once: a worker tells of its table and its life every few seconds, for which every test would wait.
+    shared_redis_server.empty()
     places: dict[str, Any] = {"redis_url": shared_redis_server.url}
     with (
         GatewayProcess(directory, api_keys_file=directory / "keys.json", **places) as gateway,
@@ -58,8 +60,7 @@ def gateway(
 
 
 @pytest.fixture
-def admin(gateway: GatewayProcess, redis_server: RedisServer, keys: dict[str, str], digest: str) -> Iterator[Any]:
-    gateway.empty_spool()
+def admin(gateway: GatewayProcess, keys: dict[str, str], digest: str) -> Iterator[Any]:
     with gateway.client(headers=bearer(keys["admin"])) as client:
         told = f"/v1/models/{digest}/operating-points"
         wait_until(lambda: bool(client.get(told).json().get("table")), what="a worker that tells its table")

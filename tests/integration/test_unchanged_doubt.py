@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,8 @@ from tests.support.redis_server import RedisServer
 
 ANY_TAG = {"If-None-Match": "*"}
 WORKLIST = "/v1/studies"
+# Who asks alone has every look at Redis made for it, and looks keep a pause between them.
+AT_ONCE = 16
 # What is right, what is not, and what a hasty reader of query strings would take for another question.
 QUERIES = (
     *(
@@ -87,24 +90,36 @@ QUESTIONS = (
 )
 
 
-@pytest.fixture
-def keys(tmp_path: Path) -> dict[str, str]:
-    file = tmp_path / "keys.json"
+@pytest.fixture(scope="module")
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gateway") / "keys.json"
+
+
+@pytest.fixture(scope="module")
+def keys(keys_file: Path) -> dict[str, str]:
     return {
-        "reader": make_key(file, Role.READ),
-        "icu": make_key(file, Role.READ, sites=["icu"]),
-        "admin": make_key(file, Role.ADMIN),
-        "sender": make_key(file, Role.SUBMIT),
+        "reader": make_key(keys_file, Role.READ),
+        "icu": make_key(keys_file, Role.READ, sites=["icu"]),
+        "admin": make_key(keys_file, Role.ADMIN),
+        "sender": make_key(keys_file, Role.SUBMIT),
     }
 
 
-@pytest.fixture
-def gateway(redis_server: RedisServer, tmp_path: Path, keys: dict[str, str]) -> Iterator[GatewayProcess]:
-    file = tmp_path / "keys.json"
-    with GatewayProcess(tmp_path, redis_url=redis_server.url, api_keys_file=file) as running:
+@pytest.fixture(scope="module")
+def running_gateway(
+    shared_redis_server: RedisServer, keys_file: Path, keys: dict[str, str]
+) -> Iterator[GatewayProcess]:
+    with GatewayProcess(keys_file.parent, redis_url=shared_redis_server.url, api_keys_file=keys_file) as running:
         running.wait_ready()
         yield running
         assert "request failed" not in running.output
+
+
+@pytest.fixture
+def gateway(running_gateway: GatewayProcess, redis_server: RedisServer) -> GatewayProcess:
+    """The gateway of this file, empty."""
+    running_gateway.empty_spool()
+    return running_gateway
 
 
 def signed_in(gateway: GatewayProcess, client: httpx.Client, key: str) -> dict[str, str]:
@@ -128,11 +143,16 @@ def test_whoever_names_any_tag_is_refused_what_he_is_refused_without_one(
         "page": signed_in(gateway, client, keys["icu"])
     }
     found = set()
-    for name, who in callers.items():
-        for query in QUERIES:
-            plain, with_any_tag = asked(client, query, who), asked(client, query, who | ANY_TAG)
-            assert with_any_tag == ((304, None) if plain[0] == 200 else plain), (name, query)
-            found.add(plain)
+    questions = [(name, query) for name in callers for query in QUERIES]
+
+    def both(name: str, query: str) -> tuple[tuple[int, str | None], tuple[int, str | None]]:
+        return asked(client, query, callers[name]), asked(client, query, callers[name] | ANY_TAG)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = threads.map(both, *zip(*questions, strict=True))
+    for question, (plain, with_any_tag) in zip(questions, answers, strict=True):
+        assert with_any_tag == ((304, None) if plain[0] == 200 else plain), question
+        found.add(plain)
     refusals = {(403, "forbidden"), (403, "site_not_allowed"), (422, "invalid_parameter"), (422, "invalid_cursor")}
     assert found == {(200, None)} | refusals, "every kind of answer was met"
 
@@ -155,7 +175,12 @@ def test_no_tag_of_one_question_or_scope_answers_another(
     for tag, (_, query, _) in tags.items():
         others = [other for known, (name, other, _) in tags.items() if known != tag and name == "reader"]
         known = bearer(keys["reader"]) | {"If-None-Match": tag}
-        assert {client.get(f"{WORKLIST}?{other}", headers=known).status_code for other in others} == {200}, query
+
+        def status(other: str, known: dict[str, str] = known) -> int:
+            return client.get(f"{WORKLIST}?{other}", headers=known).status_code
+
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            assert set(threads.map(status, others)) == {200}, query
 
 
 def test_cursor_is_read_before_any_tag_counts(
@@ -173,12 +198,15 @@ def test_cursor_is_read_before_any_tag_counts(
 
 
 def test_wrong_key_and_missing_role_are_noted_once_by_a_poll(
-    gateway: GatewayProcess, client: httpx.Client, keys: dict[str, str], tmp_path: Path
+    redis_server: RedisServer, keys: dict[str, str], keys_file: Path, tmp_path: Path
 ) -> None:
-    wrong = bearer(with_wrong_secret(keys["reader"]))
-    assert client.get(WORKLIST, headers=wrong | ANY_TAG).status_code == 401
-    assert client.get(WORKLIST, headers=bearer(keys["sender"]) | ANY_TAG).status_code == 403
-    assert gateway.stop() == 0
+    settings = {"redis_url": redis_server.url, "api_keys_file": keys_file}
+    with GatewayProcess(tmp_path, **settings) as running, running.client() as client:  # type: ignore[arg-type]
+        running.wait_ready()
+        wrong = bearer(with_wrong_secret(keys["reader"]))
+        assert client.get(WORKLIST, headers=wrong | ANY_TAG).status_code == 401
+        assert client.get(WORKLIST, headers=bearer(keys["sender"]) | ANY_TAG).status_code == 403
+        assert running.stop() == 0
     events = [entry["event"] for entry in entries_in(tmp_path / "audit")]
     assert (events.count("sign_in_failed"), events.count("refused")) == (1, 1)
 
@@ -218,9 +246,9 @@ def test_tag_from_before_redis_lost_everything_is_known_no_more(
 
 
 def test_poll_that_redis_fails_is_logged_with_its_id_and_key(
-    mortal_redis_server: RedisServer, tmp_path: Path, keys: dict[str, str]
+    mortal_redis_server: RedisServer, tmp_path: Path, keys: dict[str, str], keys_file: Path
 ) -> None:
-    settings = {"redis_url": mortal_redis_server.url, "api_keys_file": tmp_path / "keys.json"}
+    settings = {"redis_url": mortal_redis_server.url, "api_keys_file": keys_file}
     with GatewayProcess(tmp_path, **settings) as running, running.client() as client:  # type: ignore[arg-type]
         running.wait_ready()
         mortal_redis_server.kill()

@@ -18,8 +18,9 @@ import httpx
 import yaml
 
 from services.jobs.settings import variable_names
+from tests.support.command_line import cxr_triage
 from tests.support.deployment import ROOT, compose
-from tests.support.gateway import START_SECONDS, ServiceProcess, wait_until
+from tests.support.gateway import START_SECONDS, ServiceProcess, plain_get, wait_until
 from tests.support.ports import free_ports
 from tests.support.tools import tool
 
@@ -48,8 +49,9 @@ class Composed:
         self.secrets = directory / "secrets"
         self._ports = dict(zip(PORTS.values(), free_ports(len(PORTS)), strict=True))
         self.processes: dict[str, ServiceProcess] = {}
-        made = [_SCRIPTS / "cxr-triage", "secrets", "new", self.secrets]
-        self.admin = subprocess.run(made, check=True, capture_output=True, text=True).stdout.strip()
+        made = cxr_triage("secrets", "new", self.secrets)
+        assert made.returncode == 0, made.stderr
+        self.admin = made.stdout.strip()
         (directory / "files").mkdir()
         for volume in compose()["volumes"]:
             (directory / "volumes" / volume).mkdir(parents=True, mode=0o700)
@@ -71,7 +73,10 @@ class Composed:
         """Start a service, and return when its healthcheck passes."""
         started = self.run(service)
         wait_until(
-            lambda: self.is_healthy(service) or not started.is_running, seconds=START_SECONDS, what=f"{service} healthy"
+            lambda: self.is_healthy(service) or not started.is_running,
+            seconds=START_SECONDS,
+            every_seconds=0.25,  # a healthcheck is a process
+            what=f"{service} healthy",
         )
         assert started.is_running, started.output[-3000:]
         return started
@@ -206,7 +211,7 @@ class _Started(ServiceProcess):
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False, timeout=10).is_success
+        return plain_get(url, timeout=10).is_success
     except httpx.TransportError:
         return False
 

@@ -115,12 +115,33 @@ def associated(
 
 def send(port: int, *films: bytes, calling: str = "TEST_MODALITY", priority: int = 0) -> list[Dataset]:
     """Send DICOM files in one association, as they are encoded; return their answers."""
+    with associated_for(port, films, calling=calling) as (association, datasets):
+        return [association.send_c_store(dataset, priority=priority) for dataset in datasets]
+
+
+def answered(port: int, films: Sequence[bytes]) -> list[int]:
+    """Send DICOM files in one association; return the statuses of those that were answered before it ended."""
+    statuses: list[int] = []
+    with associated_for(port, films) as (association, datasets):
+        for dataset in datasets:
+            answer = association.send_c_store(dataset)
+            if "Status" not in answer:
+                break
+            statuses.append(int(answer.Status))
+    return statuses
+
+
+@contextmanager
+def associated_for(
+    port: int, films: Sequence[bytes], *, calling: str = "TEST_MODALITY"
+) -> Iterator[tuple[Association, list[Dataset]]]:
+    """Associate for these DICOM files; yield the association, which is established, and their data sets."""
     datasets = [dcmread(io.BytesIO(film), force=True) for film in films]
     wanted = {(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID) for dataset in datasets}
     contexts = [(uid, [syntax]) for uid, syntax in sorted(wanted)]
     with associated(port, *contexts, calling=calling) as association:
         assert association.is_established
-        return [association.send_c_store(dataset, priority=priority) for dataset in datasets]
+        yield association, datasets
 
 
 def data_set_of(film: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A fit of dots on a line that takes milliseconds; run as a program, it kills its own process at a given batch."""
+"""A fit of dots on a line that takes milliseconds; run as a program, it is killed twice for each recipe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimisers load it when they are made: here once for all forks
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -25,6 +26,9 @@ RECIPE = FitRecipe(
 # The epoch of the least judged loss is kept, and the rate falls as soon as that does not.
 WATCHFUL = RECIPE.model_copy(update={"schedule": "plateau", "warmup": 0.0, "plateau_patience": 0, "monitor": "loss"})
 RECIPES = {"plain": RECIPE, "watchful": WATCHFUL}
+# The batch at which a process dies, and the seconds between checkpoints within an epoch: in the second of four epochs
+# of eight batches, which starts over; then in the third, kept after every batch.
+DEATHS = ((11, 600.0), (10, 0.0))
 _DOTS = 64
 
 
@@ -98,8 +102,18 @@ def fitted(recipe: FitRecipe, task: Dots, around: Surroundings) -> dict[str, Ten
     return fit(dots_network(), recipe, task, around)
 
 
-if __name__ == "__main__":
-    place, name, batch, seconds = sys.argv[1:]
+def die(folder: Path, recipe: FitRecipe, batch: int, seconds_within: float) -> None:
+    """Fit with checkpoints in ``folder`` until the kernel ends this process at its ``batch``."""
     torch.set_num_threads(1)
-    chosen = RECIPES[name]
-    fitted(chosen, Dots(chosen, dies_at=int(batch)), surroundings(Path(place), seconds_within=float(seconds)))
+    fitted(recipe, Dots(recipe, dies_at=batch), surroundings(folder, seconds_within=seconds_within))
+
+
+if __name__ == "__main__":
+    for name, chosen in RECIPES.items():
+        for death in DEATHS:
+            # Forks of a process that has loaded torch and computed nothing with it.
+            child = os.fork()
+            if child == 0:
+                die(Path(sys.argv[1]) / name, chosen, *death)
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

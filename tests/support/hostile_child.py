@@ -141,4 +141,4 @@ def _said_to(step: Callable[[], object]) -> int:
 
 
 if __name__ == "__main__":
-    run_zygote(attack)
+    run_zygote(attack, prepare=lambda: None)  # no film is decoded, so that no loop is needed

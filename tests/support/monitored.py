@@ -20,7 +20,7 @@ from tests.support.access import make_key
 from tests.support.alert_rules import ALERTS, FOLDER, RECORDING
 from tests.support.delivery import DeliveryProcess, hook
 from tests.support.dimse import DimseProcess
-from tests.support.gateway import GatewayProcess, ServiceProcess, WorkerProcess, wait_until
+from tests.support.gateway import GatewayProcess, ServiceProcess, WorkerProcess, plain_get, wait_until
 from tests.support.ports import free_ports
 from tests.support.receivers import Receiver
 from tests.support.redis_server import RedisServer
@@ -44,7 +44,7 @@ class Monitored:
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Ask Prometheus' API; return its ``data``."""
-        answer = httpx.get(f"{self.prometheus_url}/api/v1/{path}", params=parameters, trust_env=False, timeout=60)
+        answer = plain_get(f"{self.prometheus_url}/api/v1/{path}", params=parameters)
         assert answer.is_success, answer.text
         return answer.json()["data"]
 
@@ -59,11 +59,11 @@ class Monitored:
 
     def wait_raised(self, *alerts: str) -> None:
         """Return once each of these is raised."""
-        wait_until(lambda: self.raised() >= set(alerts), what=f"{alerts}, not only {self.raised()}")
+        self.wait_for(lambda: self.raised() >= set(alerts), f"{alerts}, not only {self.raised()}")
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        """Return once Prometheus knows something."""
-        wait_until(lambda: bool(condition()), what=what)
+        """Return once Prometheus knows something; it evaluates rules every second."""
+        wait_until(lambda: bool(condition()), every_seconds=0.2, what=what)
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def monitored(directory: Path, *, redis_binary: Path, bundle: Path) -> Iterator[
             prometheus_url=f"http://127.0.0.1:{prometheus_port}",
             key=key,
         )
-        wait_until(lambda: _scrapes(running, ports), what="a scrape of every process")
+        running.wait_for(lambda: _scrapes(running, ports), "a scrape of every process")
         yield running
 
 
@@ -183,7 +183,7 @@ def _scrapes(running: Monitored, ports: dict[str, int]) -> bool:
     for process in (running.gateway, running.worker, running.dimse, running.delivery):
         _check_runs(process)
     try:
-        if httpx.get(f"{running.prometheus_url}/-/ready", trust_env=False).is_error:
+        if plain_get(f"{running.prometheus_url}/-/ready").is_error:
             return False
         up = {result["metric"]["job"] for result in running.query("up == 1")}
     except httpx.TransportError:

@@ -92,4 +92,4 @@ def _refusal(order: FilmOrder, reason: Reason, error: str | None = None) -> Deco
 
 
 if __name__ == "__main__":
-    run_zygote(obey)
+    run_zygote(obey, prepare=lambda: None)  # no film is decoded, so that no loop is needed

@@ -94,7 +94,7 @@ class Hospital:
             found = self.films(study_uid)
             return len(found) >= count and all(film["state"] == "done" for film in found)
 
-        wait_until(is_decided, what=f"{count} outcomes")
+        wait_until(is_decided, every_seconds=0.1, what=f"{count} outcomes")
         return self.films(study_uid)
 
     def owed(self) -> int:
@@ -103,7 +103,9 @@ class Hospital:
 
     def wait_delivered(self) -> None:
         """Wait until every target has what it is owed. Outcomes have to be there before."""
-        wait_until(lambda: self.owed() == 0, seconds=_DELIVERY_SECONDS, what="delivery of every result")
+        wait_until(
+            lambda: self.owed() == 0, seconds=_DELIVERY_SECONDS, every_seconds=0.1, what="delivery of every result"
+        )
 
     def wait_away(self) -> None:
         """Wait until delivery has found out that the archive is away, by either door; films have to be owed to both."""
@@ -112,6 +114,17 @@ class Hospital:
             return self.delivery.counted("cxr_delivery_circuit_open", target=target) == 1
 
         wait_until(lambda: all(map(is_away, (BY_STOW, BY_C_STORE))), what="open circuits")
+
+    def wait_probed(self, count: int) -> None:
+        """Wait until each door of the archive was tried so many times more."""
+
+        def tried(target: str) -> float:
+            return self.delivery.counted("cxr_deliveries_total", target=target)
+
+        enough = {target: tried(target) + count for target in (BY_STOW, BY_C_STORE)}
+        wait_until(
+            lambda: all(tried(target) >= enough[target] for target in enough), every_seconds=0.1, what=f"{count} probes"
+        )
 
     def stop(self) -> None:
         """End listener and delivery, those that run now."""

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import redis
 
+from services.jobs import keys
 from services.jobs.settings import RedisSettings
 from tests.support.processes import wait_or_kill
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
+_NO_LOSS = (keys.EPOCH, keys.REJECTIONS, keys.ASSESSMENTS_KNOWN)
 _SETTINGS = (
     *("--port", "0", "--daemonize", "no", "--save", "", "--loglevel", "warning"),
     *("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
@@ -91,6 +93,19 @@ class RedisServer:
         return redis.Redis(
             unix_socket_path=str(self.socket), decode_responses=True, protocol=2, retry=None, socket_timeout=10
         )
+
+    def empty(self) -> None:
+        """Forget everything, in such a way that a gateway that lives on does not take it for a loss.
+
+        It would submit its films again, and tell of the rejections and assessments of earlier tests.
+        """
+        with self.client() as client:
+            kept = {name: value for name in _NO_LOSS if (value := client.get(name)) is not None}
+            pipe = client.pipeline(transaction=True)
+            pipe.flushall()
+            for name, value in kept.items():
+                pipe.set(name, str(value))
+            pipe.execute()
 
     def version(self) -> str:
         """Return what the running server says that it is."""

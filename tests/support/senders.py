@@ -15,6 +15,7 @@ import numpy as np
 
 from services.jobs.records import Priority
 from tests.support.films import phantom_pixels
+from tests.support.gateway import plain_client
 
 # Sooner than Retry-After asks for: a row is about what a refusal leaves behind, not about patience.
 _PAUSE_SECONDS: Final = 0.2
@@ -67,7 +68,7 @@ def numbered_films(count: int, *, start: int = 0) -> list[bytes]:
 
 def http_client(url: str) -> httpx.Client:
     """Return a client that several threads may share."""
-    return httpx.Client(base_url=url, trust_env=False, timeout=_TIMEOUT)
+    return plain_client(base_url=url, timeout=_TIMEOUT)
 
 
 def send_once(client: httpx.Client, payload: bytes, sent: Sent, *, priority: Priority = Priority.ROUTINE) -> bool:

@@ -12,7 +12,7 @@ import redis
 
 from services.jobs import keys
 from services.standalone.data_directory import socket_of
-from tests.support.gateway import CLIENT_SECONDS, ServiceProcess, environment, wait_until
+from tests.support.gateway import ServiceProcess, environment, plain_client, wait_until
 
 _READY = re.compile(r"^ready: (\S+)", re.MULTILINE)
 
@@ -47,7 +47,7 @@ class StackProcess(ServiceProcess):
         return str(found[-1])
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.wait_ready(), trust_env=False, timeout=CLIENT_SECONDS)
+        return plain_client(base_url=self.wait_ready())
 
     def wait_idle(self) -> None:
         """Wait until no film is open."""

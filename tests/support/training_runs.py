@@ -66,7 +66,7 @@ def context_of(
     return StepContext(
         run=run,
         order=order,
-        console=Console(file=io.StringIO(), width=200),
+        console=Console(file=io.StringIO(), width=500),
         device=torch.device("cpu"),
         threads=2,
         destination=to or root / "bundle",

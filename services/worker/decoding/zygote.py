@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from services.worker.decoding.child import Answer, live_as_child
@@ -97,11 +98,11 @@ class Zygote:
             self._worker.send(ENDED.pack(self._numbers.pop(pid), os.waitstatus_to_exitcode(status)))
 
 
-def run_zygote(answer: Answer) -> None:
-    """Be the zygote of the worker at the other end of standard input."""
+def run_zygote(answer: Answer, *, prepare: Callable[[], None] = warm_up) -> None:
+    """Be the zygote of the worker at the other end of standard input; ``prepare`` loads what ``answer`` will need."""
     die_with_parent(os.getppid())
     worker = socket.socket(fileno=os.dup(sys.stdin.fileno()))
-    warm_up()
+    prepare()
     zygote = Zygote(worker, limits=DecodingLimits.model_validate_json(sys.argv[1]), answer=answer)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the worker is gone; that is the end anyway
         zygote.run()

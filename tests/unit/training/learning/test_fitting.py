@@ -203,9 +203,13 @@ def test_an_auc_that_is_no_number_ends_the_training(tmp_path: Path, keep: str) -
         run(tmp_path, RECIPE.model_copy(update={"keep": keep}), judged(0.5, math.nan, 0.6, 0.7))
 
 
-def killed_at(folder: Path, name: str, batch: int, *, seconds_within: float = 600.0) -> int:
-    command = [sys.executable, "-m", dying_fit.__name__, str(folder), name, str(batch), str(seconds_within)]
-    return subprocess.run(command, check=False).returncode
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a fit of each recipe was killed twice, as the kernel would."""
+    folder = tmp_path_factory.mktemp("killed")
+    ended = subprocess.run([sys.executable, "-m", dying_fit.__name__, folder], capture_output=True, check=True)
+    assert [int(code) for code in ended.stdout.split()] == [-signal.SIGKILL] * len(dying_fit.DEATHS) * len(RECIPES)
+    return folder
 
 
 def timeless(epoch: Epoch) -> Epoch:
@@ -213,16 +217,13 @@ def timeless(epoch: Epoch) -> Epoch:
 
 
 @pytest.mark.parametrize("name", ["plain", "watchful"])
-def test_a_fit_killed_twice_at_any_step_ends_bitwise_as_if_undisturbed(tmp_path: Path, name: str) -> None:
+def test_a_fit_killed_twice_at_any_step_ends_bitwise_as_if_undisturbed(killed: Path, tmp_path: Path, name: str) -> None:
     recipe = RECIPES[name]
     whole: list[Epoch] = []
     undisturbed = fitted(recipe, Dots(recipe), replace(surroundings(tmp_path / "whole"), finished=whole.append))
-    # In the second of four epochs of eight batches, which starts over; then in the third, kept after every batch.
-    assert killed_at(tmp_path / "killed", name, 11) == -signal.SIGKILL
-    assert killed_at(tmp_path / "killed", name, 10, seconds_within=0.0) == -signal.SIGKILL
     epochs: list[Epoch] = []
     task = Dots(recipe)
-    resumed = fitted(recipe, task, replace(surroundings(tmp_path / "killed"), finished=epochs.append))
+    resumed = fitted(recipe, task, replace(surroundings(killed / name), finished=epochs.append))
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4]
     assert task.batches_seen == 7 + 8
     assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from tests.support.reports import simulated_films, simulated_history, simulated_report
 from training.recipe import ThresholdRecipe
 from training.reporting.plots import PLOTS, draw_plots
-from training.reporting.plots.style import figures, looks_of
+from training.reporting.plots.style import figures, looks_of, save
 
 WIDTH_PIXELS = 960
 
@@ -45,7 +45,7 @@ def test_the_same_report_gives_the_same_bytes(report: dict[str, Any], tmp_path: 
     for name in ("first", "second"):
         figure = PLOTS["histogram"](report)
         assert figure is not None
-        figure.savefig(tmp_path / name, format="png", metadata={"Software": None})
+        save(figure, tmp_path / name)
         drawn.append((tmp_path / name).read_bytes())
     assert drawn[0] == drawn[1]
 
