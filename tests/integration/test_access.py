@@ -12,7 +12,7 @@ import pytest
 from services.api.access.sessions import COOKIE
 from services.api.scopes import Role
 from tests.support.access import bearer, id_of, make_key
-from tests.support.doors import PNG, code_of, cookie_of, metrics, noted, send, sign_in
+from tests.support.doors import PNG, code_of, cookie_of, guarded_gateway, metrics, noted, send, sign_in
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.redis_server import RedisServer
@@ -52,11 +52,8 @@ def admin(admins: Iterator[str]) -> str:
 def running_gateway(
     shared_redis_server: RedisServer, keys_file: Path, callers: dict[str, str], admins: Iterator[str]
 ) -> Iterator[GatewayProcess]:
-    redis_url = shared_redis_server.url
-    with GatewayProcess(keys_file.parent, redis_url=redis_url, api_keys_file=keys_file, **QUOTAS) as running:
-        running.wait_ready()
+    with guarded_gateway(shared_redis_server, keys_file, **QUOTAS) as running:
         yield running
-        assert "request failed" not in running.output
 
 
 @pytest.fixture

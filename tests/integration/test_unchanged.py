@@ -13,6 +13,7 @@ from services.api.access.keys_file import revoke_key
 from services.api.access.sessions import COOKIE
 from services.api.scopes import Role
 from tests.support.access import bearer, id_of, make_key
+from tests.support.doors import guarded_gateway
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.redis_server import RedisServer
@@ -48,15 +49,8 @@ def running_gateway(
     shared_redis_server: RedisServer, keys_file: Path, reader: str, sender: str, bound: str
 ) -> Iterator[GatewayProcess]:
     make_key(keys_file, Role.ADMIN)  # stays valid, whoever is revoked
-    settings = {
-        "redis_url": shared_redis_server.url,
-        "api_keys_file": keys_file,
-        "api_failed_sign_ins_per_minute": 1000,
-    }
-    with GatewayProcess(keys_file.parent, **settings) as running:  # type: ignore[arg-type]
-        running.wait_ready()
+    with guarded_gateway(shared_redis_server, keys_file, api_failed_sign_ins_per_minute=1000) as running:
         yield running
-        assert "request failed" not in running.output
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from services.api.access.sessions import COOKIE
 from services.api.scopes import Role
 from tests.support.access import bearer, id_of, make_key, with_wrong_secret
+from tests.support.doors import guarded_gateway
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.ledger import entries_in
@@ -109,10 +110,8 @@ def keys(keys_file: Path) -> dict[str, str]:
 def running_gateway(
     shared_redis_server: RedisServer, keys_file: Path, keys: dict[str, str]
 ) -> Iterator[GatewayProcess]:
-    with GatewayProcess(keys_file.parent, redis_url=shared_redis_server.url, api_keys_file=keys_file) as running:
-        running.wait_ready()
+    with guarded_gateway(shared_redis_server, keys_file) as running:
         yield running
-        assert "request failed" not in running.output
 
 
 @pytest.fixture

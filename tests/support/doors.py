@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,19 @@ from tests.support.access import bearer
 from tests.support.films import png_film
 from tests.support.gateway import GatewayProcess, wait_until
 from tests.support.ledger import entries_in
+from tests.support.redis_server import RedisServer
 
 PNG = {"Content-Type": "image/png"}
+
+
+@contextmanager
+def guarded_gateway(server: RedisServer, keys_file: Path, **settings: object) -> Iterator[GatewayProcess]:
+    """Run a gateway beside its keys, those that it knows from its start; none of its requests may fail unforeseen."""
+    places: dict[str, Any] = {"redis_url": server.url, "api_keys_file": keys_file}
+    with GatewayProcess(keys_file.parent, **(places | settings)) as running:
+        running.wait_ready()
+        yield running
+        assert "request failed" not in running.output
 
 
 def code_of(answer: httpx.Response, status: int) -> str:
